@@ -1,0 +1,101 @@
+"""What every node that contacts people keeps: its vault, stops, orders and the recipient ledger."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+
+from common.kernel.task import TaskState
+
+metadata = MetaData()
+
+vault = Table(
+    "vault",
+    metadata,
+    Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("msisdn", BigInteger, nullable=False),
+    Column("province", SmallInteger, nullable=False, doc="Home province by GB/T 2260, as BSS says."),
+    Column("active", Boolean, nullable=False, doc="False once BSS says the subscriber left."),
+)
+
+stop = Table(
+    "stop",
+    metadata,
+    Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("stopped_at", BigInteger, nullable=False),
+    Column("lifted", Boolean, nullable=False),
+)
+
+order_record = Table(
+    "order_record",
+    metadata,
+    Column("source_system", String(32), primary_key=True),
+    Column("order_number", String(64), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("subscriber_key", BigInteger, nullable=False),
+    Column("offer", String(64), nullable=False),
+    Column("change", SmallInteger, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Index("order_record_by_offer", "offer", "subscriber_key"),
+)
+
+source_place = Table(
+    "source_place",
+    metadata,
+    Column("source_system", String(32), primary_key=True),
+    Column("feed", String(16), primary_key=True, doc='"orders" or "pool".'),
+    Column("page_token", Text, nullable=False),
+)
+
+work_order = Table(
+    "work_order",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("campaign", String(100), nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("node", String(16), nullable=False),
+    Column("offer", String(64), nullable=False),
+    Column("start_at", BigInteger, nullable=False),
+    Column("end_at", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("task_count", BigInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("work_order_by_campaign", "campaign", "wave"),
+)
+
+STATE_COLUMNS: dict[TaskState, str] = {state: f"{state.name.lower()}_tasks" for state in TaskState}
+"""One counter column a task state, kept equal to the states blob in the same transaction."""
+
+task_block = Table(
+    "task_block",
+    metadata,
+    Column("work_order", String(200), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("first_key", BigInteger, nullable=False),
+    Column("last_key", BigInteger, nullable=False),
+    Column("tasks", Integer, nullable=False),
+    *(Column(name, Integer, nullable=False) for name in STATE_COLUMNS.values()),
+    Column("last_submitted_at", BigInteger, nullable=False, doc="The newest of submitted_at; 0 where none."),
+    Column("keys", LargeBinary, nullable=False, doc="int64, little endian, ascending."),
+    Column("states", LargeBinary, nullable=False, doc="uint8."),
+    Column("reasons", LargeBinary, nullable=False, doc="uint8."),
+    Column("responses", LargeBinary, nullable=False, doc="uint8."),
+    Column("submitted_at", LargeBinary, nullable=False, doc="uint32 Unix seconds; 0 where it did not happen."),
+    Column("settled_at", LargeBinary, nullable=False, doc="uint32."),
+    Column("text_refs", LargeBinary, nullable=False, doc="uint32."),
+    Column("texts", Text, nullable=False, doc="JSON list."),
+    Index("task_block_by_key", "first_key", "last_key"),
+)
+
+stray_report = Table(
+    "stray_report",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("work_order", String(200), primary_key=True),
+    Column("task", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(16), primary_key=True, doc='"receipt" or "reply".'),
+    Column("happened_at", BigInteger, nullable=False),
+)

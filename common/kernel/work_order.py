@@ -1,0 +1,65 @@
+"""A work order: one campaign wave's share for one channel at one node, and its life as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+HQ_NODE = "hq"
+
+
+class WorkOrderState(IntEnum):
+    """Codes equal those of `liandong.federation.v1.WorkOrderState`."""
+
+    ISSUED = 1
+    ACCEPTED = 2
+    REJECTED = 3
+    PAUSED = 4
+    CANCELLED = 5
+    COMPLETED = 6
+
+
+MOVES: dict[WorkOrderState, frozenset[WorkOrderState]] = {
+    WorkOrderState.ISSUED: frozenset(
+        {WorkOrderState.ACCEPTED, WorkOrderState.REJECTED, WorkOrderState.PAUSED, WorkOrderState.CANCELLED}
+    ),
+    WorkOrderState.ACCEPTED: frozenset(
+        {WorkOrderState.PAUSED, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}
+    ),
+    WorkOrderState.PAUSED: frozenset(
+        {WorkOrderState.ACCEPTED, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}
+    ),
+    WorkOrderState.REJECTED: frozenset(),
+    WorkOrderState.CANCELLED: frozenset({WorkOrderState.COMPLETED}),
+    WorkOrderState.COMPLETED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """Times are seconds since the Unix epoch, UTC. `node` is "hq" or the two-digit province code."""
+
+    name: str
+    campaign: str
+    wave: int
+    channel: str
+    node: str
+    offer: str
+    start_at: int
+    end_at: int
+    priority: int
+    task_count: int
+    state: WorkOrderState = WorkOrderState.ISSUED
+    version: int = 1
+
+
+def work_order_name(campaign: str, wave: int, channel: str, node: str) -> str:
+    return f"{campaign}/{wave}/{channel}/{node}"
+
+
+def command(order: WorkOrder, to: WorkOrderState, version: int) -> WorkOrder:
+    """Apply a command; one not newer than what is known, or that the state does not allow, changes nothing."""
+    if version <= order.version:
+        return order
+    state = to if to in MOVES[order.state] else order.state
+    return replace(order, state=state, version=version)

@@ -1,0 +1,39 @@
+"""What only HQ keeps: campaigns and their waves, and who is enrolled."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, String, Table, Text
+
+metadata = MetaData()
+
+province = Table(
+    "province",
+    metadata,
+    Column("code", String(2), primary_key=True),
+    Column("enrolled_at", BigInteger, nullable=False),
+    Column("build_version", String(64), nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+campaign = Table(
+    "campaign",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("yaml", Text, nullable=False),
+    Column("applied_by", String(64), nullable=False),
+    Column("approved_by", String(64), nullable=False),
+    Column("manifest", Text, nullable=False, doc="JSON of the approved audience; empty before approval."),
+)
+
+wave = Table(
+    "wave",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(100), nullable=False),
+    Column("select_at", BigInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False, doc="1 planned, 2 selected, 3 cut."),
+    Column("selection", Text, nullable=False, doc="Path and SHA-256 of the frozen selection; empty before."),
+)

@@ -1,0 +1,185 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from liandong.types.v1 import order_pb2 as _order_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Topic(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TOPIC_UNSPECIFIED: _ClassVar[Topic]
+    TOPIC_CONTROL: _ClassVar[Topic]
+    TOPIC_WORK_ORDERS: _ClassVar[Topic]
+    TOPIC_ORDERS: _ClassVar[Topic]
+
+class WorkOrderState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WORK_ORDER_STATE_UNSPECIFIED: _ClassVar[WorkOrderState]
+    WORK_ORDER_STATE_ISSUED: _ClassVar[WorkOrderState]
+    WORK_ORDER_STATE_ACCEPTED: _ClassVar[WorkOrderState]
+    WORK_ORDER_STATE_REJECTED: _ClassVar[WorkOrderState]
+    WORK_ORDER_STATE_PAUSED: _ClassVar[WorkOrderState]
+    WORK_ORDER_STATE_CANCELLED: _ClassVar[WorkOrderState]
+    WORK_ORDER_STATE_COMPLETED: _ClassVar[WorkOrderState]
+TOPIC_UNSPECIFIED: Topic
+TOPIC_CONTROL: Topic
+TOPIC_WORK_ORDERS: Topic
+TOPIC_ORDERS: Topic
+WORK_ORDER_STATE_UNSPECIFIED: WorkOrderState
+WORK_ORDER_STATE_ISSUED: WorkOrderState
+WORK_ORDER_STATE_ACCEPTED: WorkOrderState
+WORK_ORDER_STATE_REJECTED: WorkOrderState
+WORK_ORDER_STATE_PAUSED: WorkOrderState
+WORK_ORDER_STATE_CANCELLED: WorkOrderState
+WORK_ORDER_STATE_COMPLETED: WorkOrderState
+
+class WatchFeedRequest(_message.Message):
+    __slots__ = ("fence", "topic", "epoch", "after_cursor", "max_duration")
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
+    fence: int
+    topic: Topic
+    epoch: int
+    after_cursor: int
+    max_duration: _duration_pb2.Duration
+    def __init__(self, fence: _Optional[int] = ..., topic: _Optional[_Union[Topic, str]] = ..., epoch: _Optional[int] = ..., after_cursor: _Optional[int] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class WatchFeedResponse(_message.Message):
+    __slots__ = ("batch", "progress", "reset")
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    batch: FeedBatch
+    progress: FeedProgress
+    reset: FeedReset
+    def __init__(self, batch: _Optional[_Union[FeedBatch, _Mapping]] = ..., progress: _Optional[_Union[FeedProgress, _Mapping]] = ..., reset: _Optional[_Union[FeedReset, _Mapping]] = ...) -> None: ...
+
+class FeedBatch(_message.Message):
+    __slots__ = ("entries",)
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[FeedEntry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[FeedEntry, _Mapping]]] = ...) -> None: ...
+
+class FeedProgress(_message.Message):
+    __slots__ = ("head_cursor", "server_time")
+    HEAD_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
+    head_cursor: int
+    server_time: _timestamp_pb2.Timestamp
+    def __init__(self, head_cursor: _Optional[int] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class FeedReset(_message.Message):
+    __slots__ = ("epoch", "snapshot_cursor", "snapshot_entries")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    snapshot_cursor: int
+    snapshot_entries: int
+    def __init__(self, epoch: _Optional[int] = ..., snapshot_cursor: _Optional[int] = ..., snapshot_entries: _Optional[int] = ...) -> None: ...
+
+class FeedEntry(_message.Message):
+    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
+    TASK_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    STOPS_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    cursor: int
+    work_order: WorkOrder
+    task_block: TaskBlock
+    command: WorkOrderCommand
+    stops: StopBlock
+    orders: _order_pb2.OrderBlock
+    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ...) -> None: ...
+
+class CommitFeedRequest(_message.Message):
+    __slots__ = ("fence", "topic", "epoch", "through_cursor")
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    THROUGH_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    fence: int
+    topic: Topic
+    epoch: int
+    through_cursor: int
+    def __init__(self, fence: _Optional[int] = ..., topic: _Optional[_Union[Topic, str]] = ..., epoch: _Optional[int] = ..., through_cursor: _Optional[int] = ...) -> None: ...
+
+class CommitFeedResponse(_message.Message):
+    __slots__ = ("committed_cursor",)
+    COMMITTED_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    committed_cursor: int
+    def __init__(self, committed_cursor: _Optional[int] = ...) -> None: ...
+
+class WorkOrder(_message.Message):
+    __slots__ = ("name", "campaign", "wave", "channel", "offer", "start_at", "end_at", "priority", "task_count", "state", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_FIELD_NUMBER: _ClassVar[int]
+    WAVE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    START_AT_FIELD_NUMBER: _ClassVar[int]
+    END_AT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TASK_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    campaign: str
+    wave: int
+    channel: str
+    offer: str
+    start_at: int
+    end_at: int
+    priority: int
+    task_count: int
+    state: WorkOrderState
+    version: int
+    def __init__(self, name: _Optional[str] = ..., campaign: _Optional[str] = ..., wave: _Optional[int] = ..., channel: _Optional[str] = ..., offer: _Optional[str] = ..., start_at: _Optional[int] = ..., end_at: _Optional[int] = ..., priority: _Optional[int] = ..., task_count: _Optional[int] = ..., state: _Optional[_Union[WorkOrderState, str]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class TaskBlock(_message.Message):
+    __slots__ = ("work_order", "number", "subscriber_key_deltas", "texts", "text_refs", "states")
+    WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBER_KEY_DELTAS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_REFS_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    work_order: str
+    number: int
+    subscriber_key_deltas: _containers.RepeatedScalarFieldContainer[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    text_refs: _containers.RepeatedScalarFieldContainer[int]
+    states: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, work_order: _Optional[str] = ..., number: _Optional[int] = ..., subscriber_key_deltas: _Optional[_Iterable[int]] = ..., texts: _Optional[_Iterable[str]] = ..., text_refs: _Optional[_Iterable[int]] = ..., states: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class WorkOrderCommand(_message.Message):
+    __slots__ = ("work_order", "state", "version")
+    WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    work_order: str
+    state: WorkOrderState
+    version: int
+    def __init__(self, work_order: _Optional[str] = ..., state: _Optional[_Union[WorkOrderState, str]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class StopBlock(_message.Message):
+    __slots__ = ("subscriber_keys", "lifted", "stopped_at")
+    SUBSCRIBER_KEYS_FIELD_NUMBER: _ClassVar[int]
+    LIFTED_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_AT_FIELD_NUMBER: _ClassVar[int]
+    subscriber_keys: _containers.RepeatedScalarFieldContainer[int]
+    lifted: _containers.RepeatedScalarFieldContainer[bool]
+    stopped_at: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, subscriber_keys: _Optional[_Iterable[int]] = ..., lifted: _Optional[_Iterable[bool]] = ..., stopped_at: _Optional[_Iterable[int]] = ...) -> None: ...
