@@ -15,6 +15,7 @@ log = Table(
     Column("head", BigInteger, nullable=False, doc="Sequence of the newest entry; 0 while empty."),
     Column("committed", BigInteger, nullable=False, doc="The reader has everything up to here."),
     Column("oldest", BigInteger, nullable=False, doc="Sequence of the oldest entry kept."),
+    Column("base_chain", BigInteger, nullable=False, doc="Chain of the entry before the oldest kept; 0 at the start."),
 )
 
 log_entry = Table(
@@ -23,7 +24,8 @@ log_entry = Table(
     Column("peer", String(16), primary_key=True),
     Column("stream", String(32), primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("payload", LargeBinary, nullable=False, doc="A serialised FeedEntry or OutboxEntry."),
+    Column("payload", LargeBinary, nullable=False, doc="A serialised FeedEntry or OutboxEntry, without its number."),
+    Column("chain", BigInteger, nullable=False, doc="Digest of this payload and every one before it."),
     Column("appended_at", BigInteger, nullable=False),
 )
 
@@ -34,6 +36,7 @@ cursor = Table(
     Column("stream", String(32), primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False, doc="Everything up to here is applied."),
+    Column("chain", BigInteger, nullable=False, doc="The chain the writer gave the entry at `sequence`."),
 )
 
 session = Table(

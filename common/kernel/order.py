@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from common.kernel.columns import Codes, Keys, Times
+from common.kernel.columns import Codes, Keys, Rows, Times
 
 
 class OrderChange(IntEnum):
@@ -42,3 +42,15 @@ class OrderRecords:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def take(self, rows: Rows) -> OrderRecords:
+        return OrderRecords(
+            source_systems=[self.source_systems[row] for row in rows.tolist()],
+            order_numbers=[self.order_numbers[row] for row in rows.tolist()],
+            revisions=self.revisions[rows],
+            keys=self.keys[rows],
+            offers=[self.offers[row] for row in rows.tolist()],
+            changes=self.changes[rows],
+            amounts_fen=self.amounts_fen[rows],
+            accepted_at=self.accepted_at[rows],
+        )

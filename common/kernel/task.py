@@ -89,19 +89,19 @@ UNSETTLED = (TaskState.OPEN, *IN_FLIGHT)
 
 TRANSITIONS: dict[TaskEvent, dict[TaskState, TaskState]] = {
     TaskEvent.SUPPRESS: {TaskState.OPEN: TaskState.SUPPRESSED},
-    TaskEvent.EXPIRE: {s: TaskState.EXPIRED for s in UNSETTLED},
+    TaskEvent.EXPIRE: dict.fromkeys(UNSETTLED, TaskState.EXPIRED),
     TaskEvent.BOOK: {TaskState.OPEN: TaskState.SUBMITTING},
     TaskEvent.RETURN: {TaskState.SUBMITTING: TaskState.OPEN},
     TaskEvent.ACCEPT: {TaskState.SUBMITTING: TaskState.SUBMITTED},
     TaskEvent.REFUSE: {TaskState.SUBMITTING: TaskState.FAILED},
-    TaskEvent.DELIVER: {s: TaskState.DELIVERED for s in IN_FLIGHT},
-    TaskEvent.UNDELIVERABLE: {s: TaskState.FAILED for s in IN_FLIGHT},
-    TaskEvent.LOSE: {s: TaskState.UNKNOWN for s in IN_FLIGHT},
-    TaskEvent.REPORT_DELIVERED: {s: TaskState.DELIVERED for s in UNSETTLED},
-    TaskEvent.REPORT_SUPPRESSED: {s: TaskState.SUPPRESSED for s in UNSETTLED},
-    TaskEvent.REPORT_EXPIRED: {s: TaskState.EXPIRED for s in UNSETTLED},
-    TaskEvent.REPORT_FAILED: {s: TaskState.FAILED for s in UNSETTLED},
-    TaskEvent.REPORT_UNKNOWN: {s: TaskState.UNKNOWN for s in UNSETTLED},
+    TaskEvent.DELIVER: dict.fromkeys(IN_FLIGHT, TaskState.DELIVERED),
+    TaskEvent.UNDELIVERABLE: dict.fromkeys(IN_FLIGHT, TaskState.FAILED),
+    TaskEvent.LOSE: dict.fromkeys(IN_FLIGHT, TaskState.UNKNOWN),
+    TaskEvent.REPORT_DELIVERED: dict.fromkeys(UNSETTLED, TaskState.DELIVERED),
+    TaskEvent.REPORT_SUPPRESSED: dict.fromkeys(UNSETTLED, TaskState.SUPPRESSED),
+    TaskEvent.REPORT_EXPIRED: dict.fromkeys(UNSETTLED, TaskState.EXPIRED),
+    TaskEvent.REPORT_FAILED: dict.fromkeys(UNSETTLED, TaskState.FAILED),
+    TaskEvent.REPORT_UNKNOWN: dict.fromkeys(UNSETTLED, TaskState.UNKNOWN),
 }
 
 REPORT_EVENT: dict[TaskState, TaskEvent] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, SmallInteger, Table
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, SmallInteger, Table
 
 Column = NDArray[Any] | Sequence[Any]
 
@@ -61,7 +61,7 @@ def _insert_sqlite(connection: Connection, statement: str, rows: list[Sequence[A
         cursor.close()
 
 
-_POSTGRESQL_TYPES = {BigInteger: "int8", SmallInteger: "int2", Integer: "int4", LargeBinary: "bytea"}
+_POSTGRESQL_TYPES = {Boolean: "bool", BigInteger: "int8", SmallInteger: "int2", Integer: "int4", LargeBinary: "bytea"}
 
 
 def _insert_postgresql(
@@ -70,18 +70,16 @@ def _insert_postgresql(
     stage = f"stage_{table.name}"
     types = [_postgresql_type(table.c[name].type) for name in names.split(", ")]
     cursor: Any = connection.connection.cursor()
-    try:
-        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {stage} AS SELECT {names} FROM {table.name} LIMIT 0")  # noqa: S608
-        cursor.execute(f"TRUNCATE {stage}")
-        with cursor.copy(f"COPY {stage} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(types)
-            for row in zip(*rows, strict=True):
-                copy.write_row(row)
-        cursor.execute(statement.format(stage))
-        return int(cursor.rowcount)
-    finally:
-        cursor.execute(f"DROP TABLE IF EXISTS {stage}")
-        cursor.close()
+    cursor.execute(f"CREATE TEMP TABLE {stage} AS SELECT {names} FROM {table.name} LIMIT 0")  # noqa: S608
+    with cursor.copy(f"COPY {stage} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        for row in zip(*rows, strict=True):
+            copy.write_row(row)
+    cursor.execute(statement.format(stage))
+    inserted = int(cursor.rowcount)
+    cursor.execute(f"DROP TABLE {stage}")
+    cursor.close()
+    return inserted
 
 
 def _postgresql_type(declared: object) -> str:

@@ -24,59 +24,59 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#liandong/campaign/v1/campaign.proto\x12\x14liandong.campaign.v1\"\xab\x01\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.liandong.campaign.v1.CampaignState\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0c\n\x04yaml\x18\x04 \x01(\t\x12)\n\x05waves\x18\x05 \x03(\x0b\x32\x1a.liandong.campaign.v1.Wave\x12\x13\n\x0b\x61pproved_by\x18\x06 \x01(\t\"}\n\x04Wave\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tselect_at\x18\x03 \x01(\r\x12\x13\n\x0bwork_orders\x18\x04 \x01(\r\x12\x0e\n\x06issued\x18\x05 \x01(\x04\x12\x0c\n\x04open\x18\x06 \x01(\x04\x12\x11\n\tin_flight\x18\x07 \x01(\x04\"i\n\rAudienceCount\x12\x0e\n\x06target\x18\x01 \x01(\x04\x12\x10\n\x08held_out\x18\x02 \x01(\x04\x12\x36\n\tprovinces\x18\x03 \x03(\x0b\x32#.liandong.campaign.v1.ProvinceCount\"C\n\rProvinceCount\x12\x10\n\x08province\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\x04\x12\x10\n\x08held_out\x18\x03 \x01(\x04\"\'\n\x17ValidateCampaignRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\"Q\n\x18ValidateCampaignResponse\x12\x35\n\x08\x61udience\x18\x01 \x01(\x0b\x32#.liandong.campaign.v1.AudienceCount\"$\n\x14\x41pplyCampaignRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\"\x80\x01\n\x15\x41pplyCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\x12\x35\n\x08\x61udience\x18\x02 \x01(\x0b\x32#.liandong.campaign.v1.AudienceCount\"7\n\x16\x41pproveCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"K\n\x17\x41pproveCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"$\n\x14PauseCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x15PauseCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"%\n\x15ResumeCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16ResumeCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"%\n\x15\x43\x61ncelCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x43\x61ncelCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"\"\n\x12GetCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x13GetCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"=\n\x14ListCampaignsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x15ListCampaignsResponse\x12\x31\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1e.liandong.campaign.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetReportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x11GetReportResponse\x12\x13\n\x0breport_json\x18\x01 \x01(\t*\xbc\x01\n\rCampaignState\x12\x1e\n\x1a\x43\x41MPAIGN_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41MPAIGN_STATE_DRAFT\x10\x01\x12\x1b\n\x17\x43\x41MPAIGN_STATE_APPROVED\x10\x02\x12\x19\n\x15\x43\x41MPAIGN_STATE_PAUSED\x10\x03\x12\x1c\n\x18\x43\x41MPAIGN_STATE_CANCELLED\x10\x04\x12\x1b\n\x17\x43\x41MPAIGN_STATE_FINISHED\x10\x05\x32\xce\x07\n\x0f\x43\x61mpaignService\x12q\n\x10ValidateCampaign\x12-.liandong.campaign.v1.ValidateCampaignRequest\x1a..liandong.campaign.v1.ValidateCampaignResponse\x12h\n\rApplyCampaign\x12*.liandong.campaign.v1.ApplyCampaignRequest\x1a+.liandong.campaign.v1.ApplyCampaignResponse\x12n\n\x0f\x41pproveCampaign\x12,.liandong.campaign.v1.ApproveCampaignRequest\x1a-.liandong.campaign.v1.ApproveCampaignResponse\x12h\n\rPauseCampaign\x12*.liandong.campaign.v1.PauseCampaignRequest\x1a+.liandong.campaign.v1.PauseCampaignResponse\x12k\n\x0eResumeCampaign\x12+.liandong.campaign.v1.ResumeCampaignRequest\x1a,.liandong.campaign.v1.ResumeCampaignResponse\x12k\n\x0e\x43\x61ncelCampaign\x12+.liandong.campaign.v1.CancelCampaignRequest\x1a,.liandong.campaign.v1.CancelCampaignResponse\x12\x62\n\x0bGetCampaign\x12(.liandong.campaign.v1.GetCampaignRequest\x1a).liandong.campaign.v1.GetCampaignResponse\x12h\n\rListCampaigns\x12*.liandong.campaign.v1.ListCampaignsRequest\x1a+.liandong.campaign.v1.ListCampaignsResponse\x12\\\n\tGetReport\x12&.liandong.campaign.v1.GetReportRequest\x1a\'.liandong.campaign.v1.GetReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#liandong/campaign/v1/campaign.proto\x12\x14liandong.campaign.v1\"\xab\x01\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.liandong.campaign.v1.CampaignState\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0c\n\x04yaml\x18\x04 \x01(\t\x12)\n\x05waves\x18\x05 \x03(\x0b\x32\x1a.liandong.campaign.v1.Wave\x12\x13\n\x0b\x61pproved_by\x18\x06 \x01(\t\"\xfd\x01\n\x04Wave\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tselect_at\x18\x03 \x01(\r\x12\x13\n\x0bwork_orders\x18\x04 \x01(\r\x12\x0e\n\x06issued\x18\x05 \x01(\x04\x12\x0c\n\x04open\x18\x06 \x01(\x04\x12\x11\n\tin_flight\x18\x07 \x01(\x04\x12\x11\n\tdelivered\x18\x08 \x01(\x04\x12\x12\n\nsuppressed\x18\t \x01(\x04\x12\x0f\n\x07\x65xpired\x18\n \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x0b \x01(\x04\x12\x0f\n\x07unknown\x18\x0c \x01(\x04\x12\x10\n\x08selected\x18\r \x01(\x04\x12\x13\n\x0bunreachable\x18\x0e \x01(\x04\"i\n\rAudienceCount\x12\x0e\n\x06target\x18\x01 \x01(\x04\x12\x10\n\x08held_out\x18\x02 \x01(\x04\x12\x36\n\tprovinces\x18\x03 \x03(\x0b\x32#.liandong.campaign.v1.ProvinceCount\"C\n\rProvinceCount\x12\x10\n\x08province\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\x04\x12\x10\n\x08held_out\x18\x03 \x01(\x04\"\'\n\x17ValidateCampaignRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\"Q\n\x18ValidateCampaignResponse\x12\x35\n\x08\x61udience\x18\x01 \x01(\x0b\x32#.liandong.campaign.v1.AudienceCount\"$\n\x14\x41pplyCampaignRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\"\x80\x01\n\x15\x41pplyCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\x12\x35\n\x08\x61udience\x18\x02 \x01(\x0b\x32#.liandong.campaign.v1.AudienceCount\"7\n\x16\x41pproveCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"K\n\x17\x41pproveCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"$\n\x14PauseCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x15PauseCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"%\n\x15ResumeCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16ResumeCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"%\n\x15\x43\x61ncelCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x43\x61ncelCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"\"\n\x12GetCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x13GetCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.liandong.campaign.v1.Campaign\"=\n\x14ListCampaignsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x15ListCampaignsResponse\x12\x31\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1e.liandong.campaign.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetReportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x11GetReportResponse\x12\x13\n\x0breport_json\x18\x01 \x01(\t*\xbc\x01\n\rCampaignState\x12\x1e\n\x1a\x43\x41MPAIGN_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41MPAIGN_STATE_DRAFT\x10\x01\x12\x1b\n\x17\x43\x41MPAIGN_STATE_APPROVED\x10\x02\x12\x19\n\x15\x43\x41MPAIGN_STATE_PAUSED\x10\x03\x12\x1c\n\x18\x43\x41MPAIGN_STATE_CANCELLED\x10\x04\x12\x1b\n\x17\x43\x41MPAIGN_STATE_FINISHED\x10\x05\x32\xce\x07\n\x0f\x43\x61mpaignService\x12q\n\x10ValidateCampaign\x12-.liandong.campaign.v1.ValidateCampaignRequest\x1a..liandong.campaign.v1.ValidateCampaignResponse\x12h\n\rApplyCampaign\x12*.liandong.campaign.v1.ApplyCampaignRequest\x1a+.liandong.campaign.v1.ApplyCampaignResponse\x12n\n\x0f\x41pproveCampaign\x12,.liandong.campaign.v1.ApproveCampaignRequest\x1a-.liandong.campaign.v1.ApproveCampaignResponse\x12h\n\rPauseCampaign\x12*.liandong.campaign.v1.PauseCampaignRequest\x1a+.liandong.campaign.v1.PauseCampaignResponse\x12k\n\x0eResumeCampaign\x12+.liandong.campaign.v1.ResumeCampaignRequest\x1a,.liandong.campaign.v1.ResumeCampaignResponse\x12k\n\x0e\x43\x61ncelCampaign\x12+.liandong.campaign.v1.CancelCampaignRequest\x1a,.liandong.campaign.v1.CancelCampaignResponse\x12\x62\n\x0bGetCampaign\x12(.liandong.campaign.v1.GetCampaignRequest\x1a).liandong.campaign.v1.GetCampaignResponse\x12h\n\rListCampaigns\x12*.liandong.campaign.v1.ListCampaignsRequest\x1a+.liandong.campaign.v1.ListCampaignsResponse\x12\\\n\tGetReport\x12&.liandong.campaign.v1.GetReportRequest\x1a\'.liandong.campaign.v1.GetReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'liandong.campaign.v1.campaign_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CAMPAIGNSTATE']._serialized_start=1658
-  _globals['_CAMPAIGNSTATE']._serialized_end=1846
+  _globals['_CAMPAIGNSTATE']._serialized_start=1787
+  _globals['_CAMPAIGNSTATE']._serialized_end=1975
   _globals['_CAMPAIGN']._serialized_start=62
   _globals['_CAMPAIGN']._serialized_end=233
-  _globals['_WAVE']._serialized_start=235
-  _globals['_WAVE']._serialized_end=360
-  _globals['_AUDIENCECOUNT']._serialized_start=362
-  _globals['_AUDIENCECOUNT']._serialized_end=467
-  _globals['_PROVINCECOUNT']._serialized_start=469
-  _globals['_PROVINCECOUNT']._serialized_end=536
-  _globals['_VALIDATECAMPAIGNREQUEST']._serialized_start=538
-  _globals['_VALIDATECAMPAIGNREQUEST']._serialized_end=577
-  _globals['_VALIDATECAMPAIGNRESPONSE']._serialized_start=579
-  _globals['_VALIDATECAMPAIGNRESPONSE']._serialized_end=660
-  _globals['_APPLYCAMPAIGNREQUEST']._serialized_start=662
-  _globals['_APPLYCAMPAIGNREQUEST']._serialized_end=698
-  _globals['_APPLYCAMPAIGNRESPONSE']._serialized_start=701
-  _globals['_APPLYCAMPAIGNRESPONSE']._serialized_end=829
-  _globals['_APPROVECAMPAIGNREQUEST']._serialized_start=831
-  _globals['_APPROVECAMPAIGNREQUEST']._serialized_end=886
-  _globals['_APPROVECAMPAIGNRESPONSE']._serialized_start=888
-  _globals['_APPROVECAMPAIGNRESPONSE']._serialized_end=963
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=965
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=1001
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=1003
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=1076
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1078
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1115
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1117
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1191
-  _globals['_CANCELCAMPAIGNREQUEST']._serialized_start=1193
-  _globals['_CANCELCAMPAIGNREQUEST']._serialized_end=1230
-  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_start=1232
-  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_end=1306
-  _globals['_GETCAMPAIGNREQUEST']._serialized_start=1308
-  _globals['_GETCAMPAIGNREQUEST']._serialized_end=1342
-  _globals['_GETCAMPAIGNRESPONSE']._serialized_start=1344
-  _globals['_GETCAMPAIGNRESPONSE']._serialized_end=1415
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=1417
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=1478
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=1480
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1579
-  _globals['_GETREPORTREQUEST']._serialized_start=1581
-  _globals['_GETREPORTREQUEST']._serialized_end=1613
-  _globals['_GETREPORTRESPONSE']._serialized_start=1615
-  _globals['_GETREPORTRESPONSE']._serialized_end=1655
-  _globals['_CAMPAIGNSERVICE']._serialized_start=1849
-  _globals['_CAMPAIGNSERVICE']._serialized_end=2823
+  _globals['_WAVE']._serialized_start=236
+  _globals['_WAVE']._serialized_end=489
+  _globals['_AUDIENCECOUNT']._serialized_start=491
+  _globals['_AUDIENCECOUNT']._serialized_end=596
+  _globals['_PROVINCECOUNT']._serialized_start=598
+  _globals['_PROVINCECOUNT']._serialized_end=665
+  _globals['_VALIDATECAMPAIGNREQUEST']._serialized_start=667
+  _globals['_VALIDATECAMPAIGNREQUEST']._serialized_end=706
+  _globals['_VALIDATECAMPAIGNRESPONSE']._serialized_start=708
+  _globals['_VALIDATECAMPAIGNRESPONSE']._serialized_end=789
+  _globals['_APPLYCAMPAIGNREQUEST']._serialized_start=791
+  _globals['_APPLYCAMPAIGNREQUEST']._serialized_end=827
+  _globals['_APPLYCAMPAIGNRESPONSE']._serialized_start=830
+  _globals['_APPLYCAMPAIGNRESPONSE']._serialized_end=958
+  _globals['_APPROVECAMPAIGNREQUEST']._serialized_start=960
+  _globals['_APPROVECAMPAIGNREQUEST']._serialized_end=1015
+  _globals['_APPROVECAMPAIGNRESPONSE']._serialized_start=1017
+  _globals['_APPROVECAMPAIGNRESPONSE']._serialized_end=1092
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=1094
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=1130
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=1132
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=1205
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1207
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1244
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1246
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1320
+  _globals['_CANCELCAMPAIGNREQUEST']._serialized_start=1322
+  _globals['_CANCELCAMPAIGNREQUEST']._serialized_end=1359
+  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_start=1361
+  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_end=1435
+  _globals['_GETCAMPAIGNREQUEST']._serialized_start=1437
+  _globals['_GETCAMPAIGNREQUEST']._serialized_end=1471
+  _globals['_GETCAMPAIGNRESPONSE']._serialized_start=1473
+  _globals['_GETCAMPAIGNRESPONSE']._serialized_end=1544
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=1546
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=1607
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=1609
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1708
+  _globals['_GETREPORTREQUEST']._serialized_start=1710
+  _globals['_GETREPORTREQUEST']._serialized_end=1742
+  _globals['_GETREPORTRESPONSE']._serialized_start=1744
+  _globals['_GETREPORTRESPONSE']._serialized_end=1784
+  _globals['_CAMPAIGNSERVICE']._serialized_start=1978
+  _globals['_CAMPAIGNSERVICE']._serialized_end=2952
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,7 @@ class Campaign(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[CampaignState, str]] = ..., version: _Optional[int] = ..., yaml: _Optional[str] = ..., waves: _Optional[_Iterable[_Union[Wave, _Mapping]]] = ..., approved_by: _Optional[str] = ...) -> None: ...
 
 class Wave(_message.Message):
-    __slots__ = ("number", "name", "select_at", "work_orders", "issued", "open", "in_flight")
+    __slots__ = ("number", "name", "select_at", "work_orders", "issued", "open", "in_flight", "delivered", "suppressed", "expired", "failed", "unknown", "selected", "unreachable")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SELECT_AT_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,13 @@ class Wave(_message.Message):
     ISSUED_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_FIELD_NUMBER: _ClassVar[int]
+    UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
     number: int
     name: str
     select_at: int
@@ -54,7 +61,14 @@ class Wave(_message.Message):
     issued: int
     open: int
     in_flight: int
-    def __init__(self, number: _Optional[int] = ..., name: _Optional[str] = ..., select_at: _Optional[int] = ..., work_orders: _Optional[int] = ..., issued: _Optional[int] = ..., open: _Optional[int] = ..., in_flight: _Optional[int] = ...) -> None: ...
+    delivered: int
+    suppressed: int
+    expired: int
+    failed: int
+    unknown: int
+    selected: int
+    unreachable: int
+    def __init__(self, number: _Optional[int] = ..., name: _Optional[str] = ..., select_at: _Optional[int] = ..., work_orders: _Optional[int] = ..., issued: _Optional[int] = ..., open: _Optional[int] = ..., in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., suppressed: _Optional[int] = ..., expired: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., selected: _Optional[int] = ..., unreachable: _Optional[int] = ...) -> None: ...
 
 class AudienceCount(_message.Message):
     __slots__ = ("target", "held_out", "provinces")

@@ -41,18 +41,20 @@ WORK_ORDER_STATE_CANCELLED: WorkOrderState
 WORK_ORDER_STATE_COMPLETED: WorkOrderState
 
 class WatchFeedRequest(_message.Message):
-    __slots__ = ("fence", "topic", "epoch", "after_cursor", "max_duration")
+    __slots__ = ("fence", "topic", "epoch", "after_cursor", "max_duration", "chain")
     FENCE_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     AFTER_CURSOR_FIELD_NUMBER: _ClassVar[int]
     MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     fence: int
     topic: Topic
     epoch: int
     after_cursor: int
     max_duration: _duration_pb2.Duration
-    def __init__(self, fence: _Optional[int] = ..., topic: _Optional[_Union[Topic, str]] = ..., epoch: _Optional[int] = ..., after_cursor: _Optional[int] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    chain: int
+    def __init__(self, fence: _Optional[int] = ..., topic: _Optional[_Union[Topic, str]] = ..., epoch: _Optional[int] = ..., after_cursor: _Optional[int] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class WatchFeedResponse(_message.Message):
     __slots__ = ("batch", "progress", "reset")
@@ -79,42 +81,48 @@ class FeedProgress(_message.Message):
     def __init__(self, head_cursor: _Optional[int] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class FeedReset(_message.Message):
-    __slots__ = ("epoch", "snapshot_cursor", "snapshot_entries")
+    __slots__ = ("epoch", "snapshot_cursor", "snapshot_entries", "chain")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_CURSOR_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     snapshot_cursor: int
     snapshot_entries: int
-    def __init__(self, epoch: _Optional[int] = ..., snapshot_cursor: _Optional[int] = ..., snapshot_entries: _Optional[int] = ...) -> None: ...
+    chain: int
+    def __init__(self, epoch: _Optional[int] = ..., snapshot_cursor: _Optional[int] = ..., snapshot_entries: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class FeedEntry(_message.Message):
-    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders")
+    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders", "chain")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
     TASK_BLOCK_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     cursor: int
     work_order: WorkOrder
     task_block: TaskBlock
     command: WorkOrderCommand
     stops: StopBlock
     orders: _order_pb2.OrderBlock
-    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ...) -> None: ...
+    chain: int
+    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class CommitFeedRequest(_message.Message):
-    __slots__ = ("fence", "topic", "epoch", "through_cursor")
+    __slots__ = ("fence", "topic", "epoch", "through_cursor", "chain")
     FENCE_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     THROUGH_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     fence: int
     topic: Topic
     epoch: int
     through_cursor: int
-    def __init__(self, fence: _Optional[int] = ..., topic: _Optional[_Union[Topic, str]] = ..., epoch: _Optional[int] = ..., through_cursor: _Optional[int] = ...) -> None: ...
+    chain: int
+    def __init__(self, fence: _Optional[int] = ..., topic: _Optional[_Union[Topic, str]] = ..., epoch: _Optional[int] = ..., through_cursor: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class CommitFeedResponse(_message.Message):
     __slots__ = ("committed_cursor",)

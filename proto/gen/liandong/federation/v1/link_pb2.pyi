@@ -65,14 +65,16 @@ class Limits(_message.Message):
     def __init__(self, block_rows_max: _Optional[int] = ..., message_bytes_max: _Optional[int] = ..., watch_duration_max: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unacknowledged_entries_max: _Optional[int] = ...) -> None: ...
 
 class OutboxPosition(_message.Message):
-    __slots__ = ("stream", "epoch", "sequence")
+    __slots__ = ("stream", "epoch", "sequence", "chain")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     stream: _uplink_pb2.OutboxStream
     epoch: int
     sequence: int
-    def __init__(self, stream: _Optional[_Union[_uplink_pb2.OutboxStream, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+    chain: int
+    def __init__(self, stream: _Optional[_Union[_uplink_pb2.OutboxStream, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class FeedPosition(_message.Message):
     __slots__ = ("topic", "epoch", "oldest_cursor", "head_cursor", "committed_cursor")

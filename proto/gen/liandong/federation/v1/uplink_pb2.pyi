@@ -41,30 +41,34 @@ class AppendRequest(_message.Message):
     def __init__(self, fence: _Optional[int] = ..., stream: _Optional[_Union[OutboxStream, str]] = ..., epoch: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[OutboxEntry, _Mapping]]] = ...) -> None: ...
 
 class OutboxEntry(_message.Message):
-    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool")
+    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "chain")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
     WORK_ORDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     results: ResultBlock
     orders: _order_pb2.OrderBlock
     stops: _feed_pb2.StopBlock
     work_order_event: WorkOrderEvent
     pool: _pool_pb2.PoolBlock
-    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ...) -> None: ...
+    chain: int
+    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
-    __slots__ = ("epoch", "committed_sequence", "pause")
+    __slots__ = ("epoch", "committed_sequence", "pause", "chain")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     committed_sequence: int
     pause: _duration_pb2.Duration
-    def __init__(self, epoch: _Optional[int] = ..., committed_sequence: _Optional[int] = ..., pause: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    chain: int
+    def __init__(self, epoch: _Optional[int] = ..., committed_sequence: _Optional[int] = ..., pause: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class ResultBlock(_message.Message):
     __slots__ = ("work_order", "task_deltas", "states", "reasons", "responses", "submitted_at", "settled_at")

@@ -1,0 +1,40 @@
+"""Wakes who waits for a log to grow, so that nobody has to poll fast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from contextlib import suppress
+
+
+class Bell:
+    """One for each process, used on its event loop. Ring it after the commit, with the log's (peer, stream).
+
+    A ring between `heard` and `wait` is not lost: note the count, look at the log, then wait with that count.
+    """
+
+    def __init__(self) -> None:
+        self._rings: Counter[tuple[str, str]] = Counter()
+        self._waiting: defaultdict[tuple[str, str], set[asyncio.Future[None]]] = defaultdict(set)
+
+    def heard(self, peer: str, stream: str) -> int:
+        return self._rings[peer, stream]
+
+    def ring(self, peer: str, stream: str) -> None:
+        self._rings[peer, stream] += 1
+        for waiter in self._waiting.pop((peer, stream), ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self, peer: str, stream: str, heard: int, seconds: float) -> None:
+        """Returns at the first ring after `heard`, or after `seconds`."""
+        if self._rings[peer, stream] != heard:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        waiting = self._waiting[peer, stream]
+        waiting.add(waiter)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter, seconds)
+        finally:
+            waiting.discard(waiter)

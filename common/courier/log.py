@@ -1,0 +1,188 @@
+"""The sender's side of a durable log: append with the business change, read on, drop what the reader has.
+
+Callers own the transactions. Payloads are opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from common.courier.cursor import Place
+from common.courier.tables import log, log_entry
+from common.runtime import bulk
+
+COMPACT_ENTRIES_MAX = 256
+"""How many entries one call of `compact` removes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    epoch: int
+    oldest: int
+    head: int
+    committed: int
+    base_chain: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    sequence: int
+    payload: bytes
+    chain: int
+
+
+NEW = LogPosition(epoch=1, oldest=1, head=0, committed=0, base_chain=0)
+
+
+def append(connection: Connection, peer: str, stream: str, payloads: Sequence[bytes], now: int) -> int:
+    """Number the payloads on from the head; answers the new head. Durable when the caller's transaction is."""
+    if not payloads:
+        return position(connection, peer, stream).head
+    at = _opened(connection, peer, stream)
+    before = _chain_at(connection, peer, stream, at, at.head)
+    chains = list(accumulate(payloads, _link, initial=before or 0))[1:]
+    head = at.head + len(payloads)
+    rows = len(payloads)
+    columns = {
+        "peer": [peer] * rows,
+        "stream": [stream] * rows,
+        "sequence": range(at.head + 1, head + 1),
+        "payload": payloads,
+        "chain": chains,
+        "appended_at": [now] * rows,
+    }
+    bulk.insert_new(connection, log_entry, columns)
+    connection.execute(update(log).where(*_is(log, peer, stream)).values(head=head))
+    return head
+
+
+def position(connection: Connection, peer: str, stream: str) -> LogPosition:
+    return _row(connection, peer, stream) or NEW
+
+
+def read_after(
+    connection: Connection, peer: str, stream: str, after: int, limit_entries: int, limit_bytes: int
+) -> list[Entry]:
+    """The entries that follow `after`, at least one where there is one, within both limits."""
+    follows = (*_is(log_entry, peer, stream), log_entry.c.sequence > after)
+    sizes = connection.execute(
+        select(log_entry.c.sequence, func.length(log_entry.c.payload))
+        .where(*follows)
+        .order_by(log_entry.c.sequence)
+        .limit(limit_entries)
+    ).all()
+    if not sizes:
+        return []
+    fitting = [n for (n, _), size in zip(sizes, accumulate(s for _, s in sizes), strict=True) if size <= limit_bytes]
+    last = fitting[-1] if fitting else sizes[0][0]
+    rows = connection.execute(
+        select(log_entry.c.sequence, log_entry.c.payload, log_entry.c.chain)
+        .where(*follows, log_entry.c.sequence <= last)
+        .order_by(log_entry.c.sequence)
+    )
+    return [Entry(*row) for row in rows]
+
+
+def in_step(connection: Connection, peer: str, stream: str, place: Place) -> bool:
+    """Whether this log can go on from where its reader stands.
+
+    False where the reader is behind compaction, in another epoch, or ahead of this log or on another branch of it:
+    one of the two was restored from a backup.
+    """
+    at = position(connection, peer, stream)
+    return place.epoch == at.epoch and _chain_at(connection, peer, stream, at, place.sequence) == place.chain
+
+
+def went_back(connection: Connection, peer: str, stream: str, place: Place) -> bool:
+    """Whether the reader holds what this log never wrote: this node was restored from a backup."""
+    at = position(connection, peer, stream)
+    if place.epoch != at.epoch:
+        return place.epoch > at.epoch
+    known = _chain_at(connection, peer, stream, at, place.sequence)
+    return place.sequence > at.head or known not in (None, place.chain)
+
+
+def commit(connection: Connection, peer: str, stream: str, place: Place) -> bool:
+    """The reader has everything up to `place`. False, changing nothing, where that place is not in step."""
+    if not in_step(connection, peer, stream, place):
+        return False
+    connection.execute(
+        update(log)
+        .where(*_is(log, peer, stream), log.c.committed < place.sequence)
+        .values(committed=place.sequence)
+    )
+    return True
+
+
+def compact(connection: Connection, peer: str, stream: str) -> int:
+    """Drop up to COMPACT_ENTRIES_MAX of the oldest entries the reader has; answers how many."""
+    at = position(connection, peer, stream)
+    through = min(at.committed, at.oldest + COMPACT_ENTRIES_MAX - 1)
+    if through < at.oldest:
+        return 0
+    base = _chain_at(connection, peer, stream, at, through)
+    connection.execute(delete(log_entry).where(*_is(log_entry, peer, stream), log_entry.c.sequence <= through))
+    connection.execute(update(log).where(*_is(log, peer, stream)).values(oldest=through + 1, base_chain=base))
+    return through + 1 - at.oldest
+
+
+def raise_epoch(connection: Connection, peer: str, stream: str, above: int = 0) -> LogPosition:
+    """Begin an epoch newer than this log's and than `above`; the entries kept are numbered afresh from 1.
+
+    The reader then takes each of them again, by business key.
+    """
+    at = _opened(connection, peer, stream)
+    ours = _is(log_entry, peer, stream)
+    shift = at.oldest - 1
+    # By way of negative numbers: no row may ever meet another's old number.
+    for value in (shift - log_entry.c.sequence, -log_entry.c.sequence):
+        connection.execute(update(log_entry).where(*ours).values(sequence=value))
+    raised = LogPosition(max(at.epoch, above) + 1, 1, at.head - shift, 0, 0)
+    connection.execute(
+        update(log)
+        .where(*_is(log, peer, stream))
+        .values(epoch=raised.epoch, oldest=1, head=raised.head, committed=0, base_chain=0)
+    )
+    return raised
+
+
+def _opened(connection: Connection, peer: str, stream: str) -> LogPosition:
+    """The log's row, made where it is missing and locked where the store can."""
+    found = _row(connection, peer, stream, lock=True)
+    if found is None:
+        found = NEW
+        connection.execute(
+            insert(log).values(peer=peer, stream=stream, epoch=1, oldest=1, head=0, committed=0, base_chain=0)
+        )
+    return found
+
+
+def _row(connection: Connection, peer: str, stream: str, lock: bool = False) -> LogPosition | None:
+    query = select(log.c.epoch, log.c.oldest, log.c.head, log.c.committed, log.c.base_chain).where(
+        *_is(log, peer, stream)
+    )
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else LogPosition(*row)
+
+
+def _chain_at(connection: Connection, peer: str, stream: str, at: LogPosition, sequence: int) -> int | None:
+    """None where the entry is not kept and its chain is not known."""
+    if sequence == at.oldest - 1:
+        return at.base_chain
+    query = select(log_entry.c.chain).where(*_is(log_entry, peer, stream), log_entry.c.sequence == sequence)
+    return connection.execute(query).scalar()
+
+
+def _link(before: int, payload: bytes) -> int:
+    digest = blake2b(before.to_bytes(8, "big") + payload, digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _is(table: Any, peer: str, stream: str) -> tuple[Any, Any]:
+    return table.c.peer == peer, table.c.stream == stream

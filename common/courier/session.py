@@ -1,0 +1,76 @@
+"""Fenced sessions: of the instances that claim one node's name, at most one is heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, delete, insert, select
+
+from common.courier.tables import session
+from common.kernel.refusal import Fault, Refusal, conflict
+
+INSTANCE_ID_CHARS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`expires_at` is Unix seconds; a lapsed lease only lets another instance in, it does not shut this one out."""
+
+    province: str
+    instance_id: str
+    fence: int
+    expires_at: int
+    contract_revision: int
+
+
+def opened(held: Session | None, ask: Session, *, takeover: bool, now: int) -> Session:
+    """The session `ask` gets: its fence is above any given before, and above any a lost database gave."""
+    if held is not None and held.instance_id != ask.instance_id and held.expires_at > now and not takeover:
+        raise Refusal(
+            Fault.HELD,
+            "SESSION_HELD",
+            f"another instance holds the session of {ask.province} for {held.expires_at - now} s more; "
+            "stop it, wait, or open with takeover",
+            metadata={"seconds": str(held.expires_at - now)},
+        )
+    return replace(ask, fence=max(now, 1 + (held.fence if held else 0)))
+
+
+def checked(held: Session | None, fence: int) -> Session:
+    if held is None or held.fence != fence:
+        raise conflict(
+            "this session was superseded or closed; open a new one, or stop this instance", "SESSION_FENCED"
+        )
+    return held
+
+
+def load(connection: Connection, province: str) -> Session | None:
+    row = connection.execute(select(session).where(session.c.province == province)).one_or_none()
+    return None if row is None else Session(**row._mapping)
+
+
+def put(connection: Connection, value: Session) -> None:
+    connection.execute(delete(session).where(session.c.province == value.province))
+    connection.execute(
+        insert(session).values(
+            province=value.province,
+            instance_id=value.instance_id,
+            fence=value.fence,
+            expires_at=value.expires_at,
+            contract_revision=value.contract_revision,
+        )
+    )
+
+
+def check(connection: Connection, province: str, fence: int) -> Session:
+    """Refused with SESSION_FENCED unless `fence` is the current one."""
+    return checked(load(connection, province), fence)
+
+
+def renew(connection: Connection, province: str, fence: int, expires_at: int) -> None:
+    put(connection, replace(check(connection, province, fence), expires_at=expires_at))
+
+
+def close(connection: Connection, province: str, fence: int) -> None:
+    """The closed fence is dead at once; any instance may open."""
+    put(connection, replace(check(connection, province, fence), fence=fence + 1, expires_at=0))

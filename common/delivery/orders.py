@@ -1,0 +1,134 @@
+"""The node's order records, who owns an offer, and how far each source system has been read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, and_, exists, select
+from sqlalchemy.sql import ColumnElement
+
+from common.delivery.tables import order_record, source_place
+from common.kernel.columns import Keys, Mask
+from common.kernel.order import OrderChange, OrderRecords
+from common.runtime import bulk
+
+NUMBERS_PER_STATEMENT = 5_000
+
+
+def put_orders(connection: Connection, records: OrderRecords, observed_at: int) -> Mask:
+    """Store the records not known yet; answers which those are. What is stored never changes."""
+    known = _known(connection, records)
+    new = np.zeros(len(records), dtype=np.bool_)
+    for row, identity in enumerate(_identities(records)):
+        new[row] = identity not in known
+        known.add(identity)
+    bulk.insert_new(connection, order_record, _columns(records.take(np.flatnonzero(new)), observed_at))
+    return new
+
+
+def owners_between(connection: Connection, offer: str, first: int, last: int) -> Keys:
+    """Subscriber keys in [first, last], ascending, with an order of `offer` that stands.
+
+    The highest revision of an order number decides, so the order of arrival is inert: a reversal or cancellation that
+    came before the order it ends still ends it.
+    """
+    later = order_record.alias("later")
+    ended = exists().where(
+        later.c.source_system == order_record.c.source_system,
+        later.c.order_number == order_record.c.order_number,
+        later.c.revision > order_record.c.revision,
+    )
+    rows = connection.execute(
+        select(order_record.c.subscriber_key)
+        .distinct()
+        .where(
+            order_record.c.offer == offer,
+            order_record.c.subscriber_key.between(first, last),
+            order_record.c.change == int(OrderChange.SUBSCRIBED),
+            ~ended,
+        )
+        .order_by(order_record.c.subscriber_key)
+    )
+    return np.fromiter(rows.scalars(), dtype=np.int64)
+
+
+def orders_of_offer(connection: Connection, offer: str) -> OrderRecords:
+    """Every record of `offer`, in no particular order."""
+    found = connection.execute(select(*_RECORD).where(order_record.c.offer == offer))
+    return _records(found.all())
+
+
+def place(connection: Connection, source_system: str, feed: str) -> str:
+    """The page token to ask `source_system` for next; empty at the start. `feed` is "orders" or "pool"."""
+    token = connection.execute(select(source_place.c.page_token).where(_is_place(source_system, feed))).scalar()
+    return token or ""
+
+
+def set_place(connection: Connection, source_system: str, feed: str, page_token: str) -> None:
+    row = {"source_system": [source_system], "feed": [feed], "page_token": [page_token]}
+    bulk.upsert(connection, source_place, row)
+
+
+_RECORD = (
+    order_record.c.source_system,
+    order_record.c.order_number,
+    order_record.c.revision,
+    order_record.c.subscriber_key,
+    order_record.c.offer,
+    order_record.c.change,
+    order_record.c.amount_fen,
+    order_record.c.accepted_at,
+)
+
+
+def _is_place(source_system: str, feed: str) -> ColumnElement[bool]:
+    return and_(source_place.c.source_system == source_system, source_place.c.feed == feed)
+
+
+def _identities(records: OrderRecords) -> zip[tuple[str, str, int]]:
+    return zip(records.source_systems, records.order_numbers, records.revisions.tolist(), strict=True)
+
+
+def _known(connection: Connection, records: OrderRecords) -> set[tuple[str, str, int]]:
+    """Identities stored under the order numbers given (also of revisions not asked for)."""
+    numbers = sorted(set(records.order_numbers))
+    known: set[tuple[str, str, int]] = set()
+    for start in range(0, len(numbers), NUMBERS_PER_STATEMENT):
+        some = numbers[start : start + NUMBERS_PER_STATEMENT]
+        found = connection.execute(
+            select(order_record.c.source_system, order_record.c.order_number, order_record.c.revision).where(
+                order_record.c.source_system.in_(set(records.source_systems)), order_record.c.order_number.in_(some)
+            )
+        )
+        known.update((row[0], row[1], row[2]) for row in found)
+    return known
+
+
+def _columns(records: OrderRecords, observed_at: int) -> dict[str, bulk.Column]:
+    return {
+        "source_system": records.source_systems,
+        "order_number": records.order_numbers,
+        "revision": records.revisions,
+        "subscriber_key": records.keys,
+        "offer": records.offers,
+        "change": records.changes,
+        "amount_fen": records.amounts_fen,
+        "accepted_at": records.accepted_at,
+        "observed_at": [observed_at] * len(records),
+    }
+
+
+def _records(rows: Sequence[Row[*tuple[Any, ...]]]) -> OrderRecords:
+    columns = list(zip(*rows, strict=True)) or [()] * len(_RECORD)
+    return OrderRecords(
+        source_systems=list(columns[0]),
+        order_numbers=list(columns[1]),
+        revisions=np.array(columns[2], dtype=np.int64),
+        keys=np.array(columns[3], dtype=np.int64),
+        offers=list(columns[4]),
+        changes=np.array(columns[5], dtype=np.uint8),
+        amounts_fen=np.array(columns[6], dtype=np.int64),
+        accepted_at=np.array(columns[7], dtype=np.uint32),
+    )

@@ -1,0 +1,127 @@
+"""The one catalogue of words for states and reasons, Chinese and English; errors also say what to do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from common.kernel.marketing_state import MarketingState
+from common.kernel.task import TaskReason, TaskState
+
+
+class Words(NamedTuple):
+    zh: str
+    en: str
+
+    def said(self, language: str) -> str:
+        """`language` is "zh" or "en"."""
+        return self.zh if language == "zh" else self.en
+
+
+class Remedy(NamedTuple):
+    what: Words
+    to_do: Words
+
+
+TASK_STATES: dict[TaskState, Words] = {
+    TaskState.OPEN: Words("待执行", "open"),
+    TaskState.SUBMITTING: Words("提交中", "submitting"),
+    TaskState.SUBMITTED: Words("已提交", "submitted"),
+    TaskState.DELIVERED: Words("已送达", "delivered"),
+    TaskState.SUPPRESSED: Words("已抑制", "suppressed"),
+    TaskState.EXPIRED: Words("已过期", "expired"),
+    TaskState.FAILED: Words("失败", "failed"),
+    TaskState.UNKNOWN: Words("结果不明", "unknown"),
+}
+
+TASK_REASONS: dict[TaskReason, Words] = {
+    TaskReason.NONE: Words("无", "none"),
+    TaskReason.STOPPED: Words("用户已退订营销", "opted out of marketing"),
+    TaskReason.ORDERED: Words("已办理该产品", "already ordered the offer"),
+    TaskReason.CONTACT_CAP: Words("超过接触频次上限", "contact cap reached"),
+    TaskReason.CANCELLED: Words("工单已取消", "work order cancelled"),
+    TaskReason.INACTIVE: Words("已离网或号码易主", "left, or the number changed hands"),
+    TaskReason.NO_NUMBER: Words("本节点无该用户号码", "no number at this node"),
+    TaskReason.VENDOR_REFUSED: Words("渠道拒收", "refused by the vendor"),
+    TaskReason.UNDELIVERABLE: Words("无法送达", "could not be delivered"),
+    TaskReason.NO_RECEIPT: Words("未收到回执", "no receipt in time"),
+    TaskReason.NO_ANSWER: Words("渠道未应答", "no answer from the vendor"),
+    TaskReason.VALIDITY_OVER: Words("提交前有效期已过", "validity ended before submission"),
+    TaskReason.VENDOR_EXPIRED: Words("渠道侧有效期已过", "validity ended at the vendor"),
+}
+
+MARKETING_STATES: dict[MarketingState, Words] = {
+    MarketingState.NOT_CONTACTED: Words("未接触", "not contacted"),
+    MarketingState.CONTACTED: Words("已接触", "contacted"),
+    MarketingState.NO_RESPONSE: Words("接触未响应", "no response"),
+    MarketingState.INTERESTED: Words("有意向", "interested"),
+    MarketingState.ORDERED: Words("已办理", "ordered"),
+    MarketingState.REFUSED: Words("拒绝", "refused"),
+    MarketingState.OPTED_OUT: Words("退订推荐", "opted out"),
+}
+
+ERROR_REASONS: dict[str, Remedy] = {
+    "SEQUENCE_GAP": Remedy(
+        Words("日志序号有缺口", "the log entry skips numbers"),
+        Words("从期望的序号重发", "resend from the number expected"),
+    ),
+    "SESSION_FENCED": Remedy(
+        Words("会话已被另一实例接管", "another instance holds the session"),
+        Words("重新建立会话, 或停止本实例", "open a new session, or stop this instance"),
+    ),
+    "REVISION_UNSUPPORTED": Remedy(
+        Words("没有共同的接口版本", "no contract revision in common"),
+        Words("升级版本较旧的节点", "upgrade the older node"),
+    ),
+    "SESSION_HELD": Remedy(
+        Words("该节点已有在线实例", "a live instance holds this node's session"),
+        Words("停止在线实例, 或以接管方式建立会话", "stop it, or open with takeover"),
+    ),
+    "BLOCK_MALFORMED": Remedy(
+        Words("数据块自相矛盾", "the block contradicts itself"),
+        Words("修正后再发, 不可原样重发", "correct it; never resend it unchanged"),
+    ),
+    "BLOCK_TOO_LARGE": Remedy(
+        Words("数据块超过约定上限", "the block is over the agreed limit"),
+        Words("拆成更小的数据块", "cut it into smaller blocks"),
+    ),
+    "DEADLINE_MISSING": Remedy(
+        Words("调用未设截止时间", "the call carries no deadline"),
+        Words("设置截止时间后重试", "set a deadline and call again"),
+    ),
+    "IDENTITY_NOT_ALLOWED": Remedy(
+        Words("该证书无权调用", "the certificate may not make this call"),
+        Words("使用有权限的身份", "call with an identity that may"),
+    ),
+    "NOT_YOURS": Remedy(
+        Words("该记录属于另一节点", "the row belongs to another node"),
+        Words("只发送本节点的数据", "send only what is this node's own"),
+    ),
+    "CAMPAIGN_INVALID": Remedy(
+        Words("活动, 规则或内容有误", "the campaign, its rule or its content is wrong"),
+        Words("按提示的行与字段修改", "correct the line and field named"),
+    ),
+    "STATE_CONFLICT": Remedy(
+        Words("当前状态不允许此操作", "the state does not allow this step"),
+        Words("查看当前状态后再决定", "look at the state, then decide"),
+    ),
+    "NOT_FOUND": Remedy(
+        Words("不存在", "it does not exist"),
+        Words("检查名称", "check the name"),
+    ),
+    "THROTTLED": Remedy(
+        Words("请求过快", "too many requests"),
+        Words("按提示时长等待后重试", "wait as long as told, then call again"),
+    ),
+    "EPOCH_STALE": Remedy(
+        Words("日志世代不一致", "the log's epoch is not the receiver's"),
+        Words("重新建立会话", "open the session again"),
+    ),
+    "ARGUMENT_INVALID": Remedy(
+        Words("参数缺失或超出范围", "a field is missing or out of range"),
+        Words("修正所指字段", "correct the field named"),
+    ),
+    "DRAINING": Remedy(
+        Words("节点正在停止", "the node is stopping"),
+        Words("稍后重试", "call again later"),
+    ),
+}
