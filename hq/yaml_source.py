@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Problem:
         return f"line {self.line}, column {self.column}: {self.field + ': ' if self.field else ''}{self.what}"
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The text is not YAML we take; nothing more can be said about it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -49,28 +49,38 @@ class Source:
         mark = _nearest(self.root, place).start_mark
         return Problem(mark.line + 1, mark.column + 1, field_name(place), what)
 
+    def problem_inside(self, place: Place, line: int, column: int, what: str) -> Problem:
+        """`what` at a line and column, from 1, inside the text at `place`."""
+        node = _nearest(self.root, place)
+        style, mark = getattr(node, "style", None), node.start_mark
+        if style in ("|", ">"):
+            return Problem(mark.line + 1 + line, column, field_name(place), what)
+        if line > 1 or node.end_mark.line > mark.line:
+            return self.problem(place, what)
+        return Problem(mark.line + 1, mark.column + column + (style is not None), field_name(place), what)
+
 
 def read(text: str) -> Source:
-    """Raises Unreadable."""
+    """Raises UnreadableError."""
     size = len(text.encode("utf-8", "replace"))
     if size > SOURCE_BYTES_MAX:
         what = f"the file has {size} bytes. Shorten it to {SOURCE_BYTES_MAX}"
-        raise Unreadable([Problem(1, 1, "", what)])
+        raise UnreadableError([Problem(1, 1, "", what)])
     try:
         _bound(text)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         what = f"character {error.character!r} is not allowed. Delete it"
-        raise Unreadable([Problem(line, 1, "", what)]) from error
+        raise UnreadableError([Problem(line, 1, "", what)]) from error
     except yaml.MarkedYAMLError as error:
-        raise Unreadable([_syntax(error)]) from error
+        raise UnreadableError([_syntax(error)]) from error
     if root is None:
-        raise Unreadable([Problem(1, 1, "", "the file is empty. Write a campaign, or start from an example")])
+        raise UnreadableError([Problem(1, 1, "", "the file is empty. Write a campaign, or start from an example")])
     problems: list[Problem] = []
     value = _value(root, (), problems)
     if problems:
-        raise Unreadable(problems)
+        raise UnreadableError(problems)
     return Source(value, root)
 
 
@@ -91,7 +101,7 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", "-+0123456789"),
     ("float", r"[-+]?[0-9]{1,17}\.[0-9]{0,17}", "-+0123456789"),
 ):
-    _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), [*_first, *([""] if _tag == "null" else [])]
     )
 
@@ -107,7 +117,7 @@ def _bound(text: str) -> None:
             _refuse(f"nested deeper than {DEPTH_MAX}", "flatten it", event.start_mark)
 
 
-def _refuse(what: str, remedy: str, mark: yaml.Mark) -> None:
+def _refuse(what: str, remedy: str, mark: Any) -> None:
     raise yaml.MarkedYAMLError(problem=f"{what}. {remedy[0].upper()}{remedy[1:]}", problem_mark=mark)
 
 
@@ -118,7 +128,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> Problem:
     return Problem(mark.line + 1, mark.column + 1, "", what) if mark else Problem(1, 1, "", what)
 
 
-_SCALARS = {
+_MAPPING, _SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+_SCALARS: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:str": str,
     "tag:yaml.org,2002:int": int,
     "tag:yaml.org,2002:float": float,
@@ -128,9 +139,9 @@ _SCALARS = {
 
 
 def _value(node: yaml.Node, place: Place, problems: list[Problem]) -> Any:
-    if isinstance(node, yaml.MappingNode):
+    if node.tag == _MAPPING and isinstance(node, yaml.MappingNode):
         return _mapping(node, place, problems)
-    if isinstance(node, yaml.SequenceNode):
+    if node.tag == _SEQUENCE and isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, index), problems) for index, item in enumerate(node.value)]
     try:
         return _SCALARS[node.tag](node.value)

@@ -26,6 +26,11 @@ class Bell:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def ring_all(self) -> None:
+        """Any of the logs somebody waits for may have grown."""
+        for peer, stream in list(self._waiting):
+            self.ring(peer, stream)
+
     async def wait(self, peer: str, stream: str, heard: int, seconds: float) -> None:
         """Returns at the first ring after `heard`, or after `seconds`."""
         if self._rings[peer, stream] != heard:

@@ -72,7 +72,5 @@ def put(connection: Connection, peer: str, stream: str, place: Place) -> None:
     """Call in the transaction that applied the entries."""
     connection.execute(delete(cursor).where(cursor.c.peer == peer, cursor.c.stream == stream))
     connection.execute(
-        insert(cursor).values(
-            peer=peer, stream=stream, epoch=place.epoch, sequence=place.sequence, chain=place.chain
-        )
+        insert(cursor).values(peer=peer, stream=stream, epoch=place.epoch, sequence=place.sequence, chain=place.chain)
     )

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from common.courier.cursor import Place
 from common.courier.tables import log, log_entry
-from common.runtime import bulk
 
 COMPACT_ENTRIES_MAX = 256
 """How many entries one call of `compact` removes at most."""
@@ -47,23 +46,31 @@ def append(connection: Connection, peer: str, stream: str, payloads: Sequence[by
     at = _opened(connection, peer, stream)
     before = _chain_at(connection, peer, stream, at, at.head)
     chains = list(accumulate(payloads, _link, initial=before or 0))[1:]
-    head = at.head + len(payloads)
-    rows = len(payloads)
-    columns = {
-        "peer": [peer] * rows,
-        "stream": [stream] * rows,
-        "sequence": range(at.head + 1, head + 1),
-        "payload": payloads,
-        "chain": chains,
-        "appended_at": [now] * rows,
-    }
-    bulk.insert_new(connection, log_entry, columns)
+    rows = [
+        {
+            "peer": peer,
+            "stream": stream,
+            "sequence": at.head + n,
+            "payload": payload,
+            "chain": chain,
+            "appended_at": now,
+        }
+        for n, (payload, chain) in enumerate(zip(payloads, chains, strict=True), start=1)
+    ]
+    head = at.head + len(rows)
+    connection.execute(insert(log_entry), rows)
     connection.execute(update(log).where(*_is(log, peer, stream)).values(head=head))
     return head
 
 
 def position(connection: Connection, peer: str, stream: str) -> LogPosition:
     return _row(connection, peer, stream) or NEW
+
+
+def head_place(connection: Connection, peer: str, stream: str) -> Place:
+    """Where a reader stands that has everything."""
+    at = position(connection, peer, stream)
+    return Place(at.epoch, at.head, _chain_at(connection, peer, stream, at, at.head) or 0)
 
 
 def read_after(
@@ -108,14 +115,25 @@ def went_back(connection: Connection, peer: str, stream: str, place: Place) -> b
     return place.sequence > at.head or known not in (None, place.chain)
 
 
+def rejoin(connection: Connection, peer: str, stream: str, place: Place) -> tuple[Place, bool]:
+    """Where to send on from, the reader standing at `place`; and whether the caller must append all it knows again.
+
+    It must where this side or the other came back from a backup: a new epoch has then begun.
+    """
+    if commit(connection, peer, stream, place):
+        return place, False
+    at = position(connection, peer, stream)
+    if place.epoch < at.epoch and at.oldest == 1:
+        return Place(at.epoch, 0, 0), False
+    return Place(raise_epoch(connection, peer, stream, above=place.epoch).epoch, 0, 0), True
+
+
 def commit(connection: Connection, peer: str, stream: str, place: Place) -> bool:
     """The reader has everything up to `place`. False, changing nothing, where that place is not in step."""
     if not in_step(connection, peer, stream, place):
         return False
     connection.execute(
-        update(log)
-        .where(*_is(log, peer, stream), log.c.committed < place.sequence)
-        .values(committed=place.sequence)
+        update(log).where(*_is(log, peer, stream), log.c.committed < place.sequence).values(committed=place.sequence)
     )
     return True
 
@@ -143,7 +161,7 @@ def raise_epoch(connection: Connection, peer: str, stream: str, above: int = 0) 
     # By way of negative numbers: no row may ever meet another's old number.
     for value in (shift - log_entry.c.sequence, -log_entry.c.sequence):
         connection.execute(update(log_entry).where(*ours).values(sequence=value))
-    raised = LogPosition(max(at.epoch, above) + 1, 1, at.head - shift, 0, 0)
+    raised = LogPosition(at.epoch + 1, 1, at.head - shift, 0, 0)
     connection.execute(
         update(log)
         .where(*_is(log, peer, stream))

@@ -38,9 +38,7 @@ def opened(held: Session | None, ask: Session, *, takeover: bool, now: int) -> S
 
 def checked(held: Session | None, fence: int) -> Session:
     if held is None or held.fence != fence:
-        raise conflict(
-            "this session was superseded or closed; open a new one, or stop this instance", "SESSION_FENCED"
-        )
+        raise conflict("this session was superseded or closed; open a new one, or stop this instance", "SESSION_FENCED")
     return held
 
 

@@ -156,7 +156,7 @@ def _work_order(row: Row[Any]) -> WorkOrder:
 
 
 def _block(row: Row[Any]) -> TaskBlock:
-    name, number, texts, *blobs = row
+    name, number, texts, *blobs = tuple(row)
     columns: dict[str, NDArray[Any]] = {
         column: np.frombuffer(blob, kind) for (column, kind), blob in zip(_STORED.items(), blobs, strict=True)
     }

@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, false, select
 
 from common.delivery.tables import stop
-from common.kernel.columns import Keys, Mask
+from common.kernel.columns import Keys, Mask, Rows
 from common.runtime import bulk
 
 Moments = NDArray[np.integer]
 """Unix seconds, of any integer width."""
 
 
-def put_stops(connection: Connection, keys: Keys, stopped_at: Moments, lifted: Mask) -> None:
-    """Record stops and their liftings, in any order and repeated: the latest says, and of two at once the stop."""
+def put_stops(connection: Connection, keys: Keys, stopped_at: Moments, lifted: Mask) -> Rows:
+    """Record stops and their liftings, in any order and repeated: the latest says, and of two at once the stop.
+
+    Answers the rows that changed what is stored.
+    """
     order = np.lexsort((~lifted, stopped_at, keys))
     last = np.append(keys[order][1:] != keys[order][:-1], True)[: len(keys)]
     rows = order[last]
@@ -23,6 +26,8 @@ def put_stops(connection: Connection, keys: Keys, stopped_at: Moments, lifted: M
     newer = _newer(connection, keys, times, lifted)
     columns = {"subscriber_key": keys[newer], "stopped_at": times[newer], "lifted": lifted[newer]}
     bulk.upsert(connection, stop, columns)
+    changed: Rows = rows[newer]
+    return changed
 
 
 def stopped_between(connection: Connection, first: int, last: int) -> Keys:

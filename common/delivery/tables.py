@@ -27,6 +27,7 @@ vault = Table(
     Column("msisdn", BigInteger, nullable=False),
     Column("province", SmallInteger, nullable=False, doc="Home province by GB/T 2260, as BSS says."),
     Column("active", Boolean, nullable=False, doc="False once BSS says the subscriber left."),
+    sqlite_with_rowid=False,
 )
 
 stop = Table(
@@ -35,6 +36,7 @@ stop = Table(
     Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
     Column("stopped_at", BigInteger, nullable=False),
     Column("lifted", Boolean, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 order_record = Table(

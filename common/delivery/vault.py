@@ -107,4 +107,3 @@ def _update(connection: Connection, keys: Keys, column: str, values: NDArray[np.
             connection.execute(
                 update(vault).where(vault.c.subscriber_key.in_(part.tolist())).values({column: value.item()})
             )
-

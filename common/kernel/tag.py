@@ -47,9 +47,9 @@ class Tag:
     sensitivity: Sensitivity = Sensitivity.NORMAL
 
 
-KEY, ORDINAL, PROVINCE = "subscriber_key", "ordinal", "province"
-RESERVED = (KEY, ORDINAL, PROVINCE)
-"""Names every snapshot has of its own; no tag may take them."""
+KEY, ORDINAL, PROVINCE, CHOICE = "subscriber_key", "ordinal", "province", "choice"
+RESERVED = (KEY, ORDINAL, PROVINCE, CHOICE)
+"""Names the warehouse has of its own; no tag may take them."""
 
 PROVINCE_TAG = Tag(PROVINCE, TagType.INTEGER, nullable=False)
 

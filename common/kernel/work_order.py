@@ -23,12 +23,8 @@ MOVES: dict[WorkOrderState, frozenset[WorkOrderState]] = {
     WorkOrderState.ISSUED: frozenset(
         {WorkOrderState.ACCEPTED, WorkOrderState.REJECTED, WorkOrderState.PAUSED, WorkOrderState.CANCELLED}
     ),
-    WorkOrderState.ACCEPTED: frozenset(
-        {WorkOrderState.PAUSED, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}
-    ),
-    WorkOrderState.PAUSED: frozenset(
-        {WorkOrderState.ACCEPTED, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}
-    ),
+    WorkOrderState.ACCEPTED: frozenset({WorkOrderState.PAUSED, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}),
+    WorkOrderState.PAUSED: frozenset({WorkOrderState.ACCEPTED, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}),
     WorkOrderState.REJECTED: frozenset(),
     WorkOrderState.CANCELLED: frozenset({WorkOrderState.COMPLETED}),
     WorkOrderState.COMPLETED: frozenset(),
@@ -51,6 +47,24 @@ class WorkOrder:
     task_count: int
     state: WorkOrderState = WorkOrderState.ISSUED
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrderCommand:
+    """What HQ tells the executing node: ACCEPTED resumes, PAUSED and CANCELLED do what they say."""
+
+    work_order: str
+    state: WorkOrderState
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrderEvent:
+    """What the executing node tells HQ: ACCEPTED, REJECTED or COMPLETED."""
+
+    work_order: str
+    state: WorkOrderState
+    detail: str = ""
 
 
 def work_order_name(campaign: str, wave: int, channel: str, node: str) -> str:

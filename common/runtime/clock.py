@@ -52,3 +52,8 @@ def write_offset(path: Path, offset_seconds: int) -> None:
         os.pwrite(descriptor, _OFFSET.pack(offset_seconds), 0)
     finally:
         os.close(descriptor)
+
+
+def clock_of(clock_file: Path | None) -> Clock:
+    """The system's clock, or a demo's stepped one."""
+    return SteppedClock(clock_file) if clock_file else SystemClock()

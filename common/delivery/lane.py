@@ -1,0 +1,217 @@
+"""One channel's deliveries at one node: claim, send, record, round and round."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from sqlalchemy import Connection
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from common.delivery.claim import SUBMIT_SECONDS, Claimed, take
+from common.delivery.outlet import Outlet
+from common.delivery.pace import Pace, back_off
+from common.delivery.record import NO_ANSWER, Recorded, record
+from common.kernel.channel import (
+    Channel,
+    ChannelPort,
+    NeverAccepted,
+    NoAnswer,
+    OutboundBatch,
+    SendAnswer,
+    SendOutcome,
+    VendorTerms,
+)
+from common.kernel.columns import Codes
+from common.kernel.contact_rules import quiet_until
+from common.kernel.task_block import BLOCK_ROWS
+from common.runtime.clock import Clock
+from common.runtime.database import Database
+
+BLOCKS_IN_FLIGHT = 3
+BATCHES_IN_FLIGHT = 4
+IDLE_SECONDS = 0.25
+"""How soon a lane with nothing to do looks again, unrung."""
+TERMS_RETRY_SECONDS_MAX = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the lanes of one node share. `busy` holds (work order, block number) of messages being sent.
+
+    `busy` is added to and looked at only in write transactions, which run one after another.
+    """
+
+    database: Database
+    clock: Clock
+    outlet: Outlet
+    node: str
+    bell: Callable[[], None]
+    busy: set[tuple[str, int]] = field(default_factory=set)
+
+
+class Lane:
+    def __init__(self, delivery: Delivery, channel: Channel, port: ChannelPort) -> None:
+        self._delivery = delivery
+        self._channel = channel
+        self._port = port
+        self._blocks = asyncio.Semaphore(BLOCKS_IN_FLIGHT)
+        self._batches = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+        self._rounds: Counter[tuple[str, int]] = Counter()
+        self._not_before: dict[tuple[str, int], float] = {}
+        self._setbacks = 0
+        self._rest_until = 0.0
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """There may be new work."""
+        self._rung.set()
+
+    async def run(self) -> None:
+        terms = await self._terms()
+        pace = Pace(self._rate(terms), self._delivery.clock.monotonic)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._blocks.acquire()
+                await self._rest()
+                started = self._delivery.clock.monotonic()
+                claimed = await self._delivery.database.write(self._take, terms)
+                if claimed is None:
+                    self._blocks.release()
+                    await self._idle()
+                else:
+                    group.create_task(self._deliver(claimed, terms, pace, started + SUBMIT_SECONDS))
+
+    async def _terms(self) -> VendorTerms:
+        waits = wait_random_exponential(multiplier=0.1, max=TERMS_RETRY_SECONDS_MAX)
+        unanswered = retry_if_exception_type((NeverAccepted, NoAnswer))
+        terms: VendorTerms = await AsyncRetrying(retry=unanswered, wait=waits)(self._port.terms)
+        return terms
+
+    def _rate(self, terms: VendorTerms) -> int:
+        return max(1, min(self._channel.messages_per_second_max, terms.messages_per_second_max))
+
+    def _take(self, connection: Connection, terms: VendorTerms) -> Claimed | None:
+        delivery, now = self._delivery, self._delivery.clock.now()
+        passed_over = delivery.busy | self._cooling()
+        limit = self._limit(terms)
+        claimed = take(connection, delivery.node, self._channel, terms, now, limit, passed_over, delivery.outlet)
+        if claimed is not None:
+            delivery.busy.add(_place(claimed))
+        return claimed
+
+    def _limit(self, terms: VendorTerms) -> int:
+        """How many to book at once: no more than can leave well before submit_by.
+
+        What is booked when the node dies is lost with a vendor that knows no repeats, so of those only a little.
+        """
+        most = BLOCK_ROWS if terms.dedupe_seconds else terms.batch_max * BATCHES_IN_FLIGHT
+        return max(1, min(most, self._rate(terms) * SUBMIT_SECONDS // 4))
+
+    def _cooling(self) -> set[tuple[str, int]]:
+        now = self._delivery.clock.monotonic()
+        return {place for place, at in tuple(self._not_before.items()) if at > now}
+
+    async def _deliver(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> None:
+        delivery = self._delivery
+        try:
+            if len(claimed.rows):
+                outcomes = await self._send_all(claimed, terms, pace, deadline)
+                dedupes, now = terms.dedupe_seconds > 0, delivery.clock.now()
+                done = await delivery.database.write(record, claimed, outcomes, dedupes, now, delivery.outlet)
+                self._learn(_place(claimed), done)
+        finally:
+            delivery.busy.discard(_place(claimed))
+            self._blocks.release()
+        delivery.bell()
+
+    async def _send_all(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> Codes:
+        """One outcome for each claimed row."""
+        size = max(1, terms.batch_max)
+        outcomes = np.full(len(claimed.rows), NO_ANSWER, dtype=np.uint8)
+        async with asyncio.TaskGroup() as group:
+            for start in range(0, len(outcomes), size):
+                part = slice(start, start + size)
+                group.create_task(self._send(_batch(claimed, part), outcomes[part], pace, deadline))
+        return outcomes
+
+    async def _send(self, batch: OutboundBatch, outcomes: Codes, pace: Pace, deadline: float) -> None:
+        """Fill in `outcomes`, sending again only what definitely never arrived, until `deadline` (monotonic)."""
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(NeverAccepted),
+            wait=wait_random_exponential(multiplier=0.1, max=5.0),
+            stop=lambda state: self._delivery.clock.monotonic() + state.upcoming_sleep >= deadline,
+            reraise=True,
+        )
+        async with self._batches:
+            await pace.take(len(outcomes))
+            try:
+                answer: SendAnswer = await attempts(self._attempt, batch, deadline)
+            except NeverAccepted:
+                outcomes[:] = SendOutcome.THROTTLED
+            except NoAnswer as silence:
+                log.warning("no answer from %s: %s", batch.channel, silence)
+            else:
+                outcomes[:] = answer.outcomes
+                if answer.pause_seconds > 0:
+                    pace.hold(answer.pause_seconds)
+
+    async def _attempt(self, batch: OutboundBatch, deadline: float) -> SendAnswer:
+        left = deadline - self._delivery.clock.monotonic()
+        if left <= 0:
+            raise NeverAccepted("submit_by has passed")
+        if quiet_until(self._channel, self._delivery.clock.now()) is not None:
+            raise NeverAccepted("the channel's quiet hours have begun")
+        try:
+            async with asyncio.timeout(left):
+                return await self._port.send(batch)
+        except TimeoutError:
+            raise NoAnswer("submit_by passed while the batch was under way") from None
+
+    def _learn(self, place: tuple[str, int], done: Recorded) -> None:
+        """A block with rows left waits its turn longer each round; a vendor that takes nothing is given a rest."""
+        now = self._delivery.clock.monotonic()
+        if done.pending:
+            self._rounds[place] += 1
+            self._not_before[place] = now + back_off(self._rounds[place])
+        else:
+            self._rounds.pop(place, None)
+            self._not_before.pop(place, None)
+        self._setbacks = self._setbacks + 1 if done.pending and not done.accepted else 0
+        self._rest_until = now + back_off(self._setbacks) if self._setbacks else 0.0
+
+    async def _rest(self) -> None:
+        rest = self._rest_until - self._delivery.clock.monotonic()
+        if rest > 0:
+            await asyncio.sleep(rest)
+
+    async def _idle(self) -> None:
+        try:
+            await asyncio.wait_for(self._rung.wait(), IDLE_SECONDS)
+        except TimeoutError:
+            return
+        self._rung.clear()
+
+
+def _place(claimed: Claimed) -> tuple[str, int]:
+    return claimed.work_order.name, claimed.block.number
+
+
+def _batch(claimed: Claimed, part: slice) -> OutboundBatch:
+    block, rows = claimed.block, claimed.rows[part]
+    return OutboundBatch(
+        channel=claimed.work_order.channel,
+        work_order=block.work_order,
+        tasks=(rows + block.first_task).astype(np.uint32),
+        msisdns=claimed.msisdns[part].tolist(),
+        texts=list(block.texts),
+        text_refs=block.text_refs[rows],
+        submit_by=claimed.submit_by,
+        expire_at=claimed.work_order.end_at,
+    )

@@ -1,0 +1,29 @@
+"""Where delivery tells the rest of the node what became of tasks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from common.kernel.columns import Keys, Mask, Rows
+from common.kernel.task_block import TaskBlock
+from common.kernel.work_order import WorkOrder
+
+
+class Outlet(Protocol):
+    """Called inside the transaction that made the change, so fact and announcement commit together."""
+
+    def settled(self, connection: Connection, block: TaskBlock, rows: Rows) -> None:
+        """`rows` of `block` reached their terminal state, or were in it and got a higher response."""
+        ...
+
+    def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None:
+        """These people asked to be left alone, and this node did not know it yet."""
+        ...
+
+    def finished(self, connection: Connection, work_order: WorkOrder) -> None:
+        """Every task of `work_order` is terminal; it is COMPLETED."""
+        ...

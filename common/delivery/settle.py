@@ -1,0 +1,40 @@
+"""What follows every change of a block: it is saved, and what is final is announced."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from common.delivery import ledger
+from common.delivery.outlet import Outlet
+from common.kernel.columns import Rows
+from common.kernel.task import UNSETTLED
+from common.kernel.task_block import TaskBlock, unsettled
+from common.kernel.work_order import MOVES, WorkOrderState
+
+
+def save(connection: Connection, block: TaskBlock, changed: Rows, outlet: Outlet) -> None:
+    """Save `block`, of which `changed` rows differ from what is stored; the last task settled ends its work order."""
+    if len(changed) == 0:
+        return
+    ledger.save_block(connection, block)
+    still_open = unsettled(block)
+    settled = changed[~still_open[changed]]
+    if len(settled):
+        outlet.settled(connection, block, settled)
+    if not still_open.any():
+        finish(connection, block.work_order, outlet)
+
+
+def finish(connection: Connection, work_order: str, outlet: Outlet) -> bool:
+    """Complete the work order if all its tasks are here and terminal."""
+    order = ledger.load_work_order(connection, work_order)
+    if order is None or WorkOrderState.COMPLETED not in MOVES[order.state]:
+        return False
+    counted = ledger.counts(connection, work_order)
+    if any(counted[state] for state in UNSETTLED) or sum(counted.values()) != order.task_count:
+        return False
+    ledger.set_state(connection, work_order, WorkOrderState.COMPLETED)
+    outlet.finished(connection, replace(order, state=WorkOrderState.COMPLETED))
+    return True

@@ -1,0 +1,307 @@
+"""Between the messages of the two logs and the kernel's values. What arrives is refused whole where it is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from liandong.federation.v1 import feed_pb2, uplink_pb2
+from liandong.types.v1 import order_pb2, pool_pb2
+
+from common.kernel.columns import Codes
+from common.kernel.order import OrderChange, OrderRecords, PoolChange
+from common.kernel.pool import PoolChanges
+from common.kernel.result import Results
+from common.kernel.stop import Stops
+from common.kernel.task import Response, TaskReason, TaskState
+from common.kernel.task_block import TaskBlock, open_block
+from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState
+from common.wire import columns
+from common.wire.columns import check_bytes, check_rows, malformed
+
+TASK_MAX = (1 << 32) - 1
+NAME_CHARS_MAX = 200
+
+Fields = dict[str, Any]
+"""A submessage by field: built in place inside its entry, where a message would be copied."""
+
+Incoming = WorkOrder | TaskBlock | WorkOrderCommand | Stops | OrderRecords
+"""What a feed entry holds."""
+Outgoing = Results | OrderRecords | Stops | WorkOrderEvent | PoolChanges
+"""What an outbox entry holds."""
+
+
+def feed_entry(value: Incoming, *, snapshot: bool = False) -> bytes:
+    """A FeedEntry without its number. `snapshot` adds what HQ knows of a block's tasks."""
+    if isinstance(value, TaskBlock):
+        entry = feed_pb2.FeedEntry(task_block=_task_block(value, snapshot))
+    elif isinstance(value, WorkOrder):
+        entry = feed_pb2.FeedEntry(work_order=_work_order(value))
+    elif isinstance(value, WorkOrderCommand):
+        command = feed_pb2.WorkOrderCommand(
+            work_order=value.work_order, state=_sent(value.state), version=value.version
+        )
+        entry = feed_pb2.FeedEntry(command=command)
+    elif isinstance(value, Stops):
+        entry = feed_pb2.FeedEntry(stops=_stops(value))
+    else:
+        entry = feed_pb2.FeedEntry(orders=_orders(value))
+    return _serialised(entry)
+
+
+def read_feed_entry(entry: feed_pb2.FeedEntry, node: str) -> Incoming | None:
+    """None for a payload this build does not know. `node` is who the entry is for."""
+    match entry.WhichOneof("payload"):
+        case "work_order":
+            return _read_work_order(entry.work_order, node)
+        case "task_block":
+            return _read_task_block(entry.task_block)
+        case "command":
+            return _read_command(entry.command)
+        case "stops":
+            return _read_stops(entry.stops)
+        case "orders":
+            return _read_orders(entry.orders)
+    return None
+
+
+def outbox_entry(value: Outgoing) -> bytes:
+    """An OutboxEntry without its number."""
+    if isinstance(value, Results):
+        entry = uplink_pb2.OutboxEntry(results=_results(value))
+    elif isinstance(value, OrderRecords):
+        entry = uplink_pb2.OutboxEntry(orders=_orders(value))
+    elif isinstance(value, Stops):
+        entry = uplink_pb2.OutboxEntry(stops=_stops(value))
+    elif isinstance(value, PoolChanges):
+        entry = uplink_pb2.OutboxEntry(pool=_pool(value))
+    else:
+        event = uplink_pb2.WorkOrderEvent(work_order=value.work_order, state=_sent(value.state), detail=value.detail)
+        entry = uplink_pb2.OutboxEntry(work_order_event=event)
+    return _serialised(entry)
+
+
+def read_outbox_entry(entry: uplink_pb2.OutboxEntry) -> Outgoing:
+    match entry.WhichOneof("payload"):
+        case "results":
+            return _read_results(entry.results)
+        case "orders":
+            return _read_orders(entry.orders)
+        case "stops":
+            return _read_stops(entry.stops)
+        case "pool":
+            return _read_pool(entry.pool)
+        case "work_order_event":
+            event = entry.work_order_event
+            state = _state("work order event", event.state)
+            return WorkOrderEvent(_name("work order event", event.work_order), state, event.detail)
+    raise malformed(f"outbox entry {entry.sequence}", "no payload this build knows; upgrade HQ first")
+
+
+def _serialised(entry: feed_pb2.FeedEntry | uplink_pb2.OutboxEntry) -> bytes:
+    payload = entry.SerializeToString(deterministic=True)
+    check_bytes(entry.WhichOneof("payload") or "entry", len(payload))
+    return payload
+
+
+def _work_order(order: WorkOrder) -> Fields:
+    return Fields(
+        name=order.name,
+        campaign=order.campaign,
+        wave=order.wave,
+        channel=order.channel,
+        offer=order.offer,
+        start_at=order.start_at,
+        end_at=order.end_at,
+        priority=order.priority,
+        task_count=order.task_count,
+        state=_sent(order.state),
+        version=order.version,
+    )
+
+
+def _read_work_order(message: feed_pb2.WorkOrder, node: str) -> WorkOrder:
+    return WorkOrder(
+        name=_name("work order", message.name),
+        campaign=message.campaign,
+        wave=message.wave,
+        channel=message.channel,
+        node=node,
+        offer=message.offer,
+        start_at=message.start_at,
+        end_at=message.end_at,
+        priority=message.priority,
+        task_count=message.task_count,
+        state=_state("work order", message.state),
+        version=message.version,
+    )
+
+
+def _task_block(block: TaskBlock, snapshot: bool) -> Fields:
+    check_rows("task block", len(block), block.text_refs)
+    return Fields(
+        work_order=block.work_order,
+        number=block.number,
+        subscriber_key_deltas=columns.to_deltas(block.keys).tolist(),
+        texts=block.texts,
+        text_refs=block.text_refs.tolist(),
+        states=block.states.tolist() if snapshot else (),
+    )
+
+
+def _read_task_block(message: feed_pb2.TaskBlock) -> TaskBlock:
+    """Tasks are OPEN unless a snapshot says otherwise; a snapshot tells states and nothing else of a task."""
+    where = f"block {message.number} of {_name('task block', message.work_order)}"
+    states = message.states or ()
+    check_rows(where, len(message.subscriber_key_deltas), message.text_refs, *([states] if states else []))
+    keys = columns.from_deltas(where, message.subscriber_key_deltas, columns.KEY_MAX)
+    refs = columns.refs(where, message.text_refs, message.texts)
+    block = open_block(message.work_order, message.number, keys, tuple(message.texts), refs)
+    return block if not states else _with_states(block, columns.codes(where, states, TaskState))
+
+
+def _with_states(block: TaskBlock, states: Codes) -> TaskBlock:
+    return TaskBlock(
+        work_order=block.work_order,
+        number=block.number,
+        keys=block.keys,
+        states=states,
+        reasons=block.reasons,
+        responses=block.responses,
+        submitted_at=block.submitted_at,
+        settled_at=block.settled_at,
+        texts=block.texts,
+        text_refs=block.text_refs,
+    )
+
+
+def _read_command(message: feed_pb2.WorkOrderCommand) -> WorkOrderCommand:
+    state = _state("command", message.state)
+    return WorkOrderCommand(_name("command", message.work_order), state, message.version)
+
+
+def _results(results: Results) -> Fields:
+    check_rows(
+        "results",
+        len(results),
+        results.states,
+        results.reasons,
+        results.responses,
+        results.submitted_at,
+        results.settled_at,
+    )
+    return Fields(
+        work_order=results.work_order,
+        task_deltas=columns.to_deltas(results.tasks).tolist(),
+        states=results.states.tolist(),
+        reasons=results.reasons.tolist(),
+        responses=results.responses.tolist(),
+        submitted_at=results.submitted_at.tolist(),
+        settled_at=results.settled_at.tolist(),
+    )
+
+
+def _read_results(message: uplink_pb2.ResultBlock) -> Results:
+    where = f"results of {_name('results', message.work_order)}"
+    rest = (message.states, message.reasons, message.responses, message.submitted_at, message.settled_at)
+    check_rows(where, len(message.task_deltas), *rest)
+    return Results(
+        work_order=message.work_order,
+        tasks=columns.from_deltas(where, message.task_deltas, TASK_MAX),
+        states=columns.codes(where, message.states, TaskState),
+        reasons=columns.codes(where, message.reasons, TaskReason),
+        responses=columns.codes(where, message.responses, Response),
+        submitted_at=columns.times(message.submitted_at),
+        settled_at=columns.times(message.settled_at),
+    )
+
+
+def _stops(stops: Stops) -> Fields:
+    check_rows("stops", len(stops), stops.lifted, stops.stopped_at)
+    return Fields(
+        subscriber_keys=stops.keys.tolist(), lifted=stops.lifted.tolist(), stopped_at=stops.stopped_at.tolist()
+    )
+
+
+def _read_stops(message: feed_pb2.StopBlock) -> Stops:
+    check_rows("stops", len(message.subscriber_keys), message.lifted, message.stopped_at)
+    keys = columns.keys("stops", message.subscriber_keys)
+    return Stops(keys, columns.times(message.stopped_at), columns.mask(message.lifted))
+
+
+def _pool(pool: PoolChanges) -> Fields:
+    check_rows("pool", len(pool), pool.changes, pool.changed_at)
+    return Fields(
+        subscriber_keys=pool.keys.tolist(), changes=pool.changes.tolist(), changed_at=pool.changed_at.tolist()
+    )
+
+
+def _read_pool(message: pool_pb2.PoolBlock) -> PoolChanges:
+    check_rows("pool", len(message.subscriber_keys), message.changes, message.changed_at)
+    return PoolChanges(
+        keys=columns.keys("pool", message.subscriber_keys),
+        changes=columns.codes("pool", message.changes, PoolChange),
+        changed_at=columns.times(message.changed_at),
+    )
+
+
+def _orders(orders: OrderRecords) -> Fields:
+    check_rows("orders", len(orders), orders.source_systems, orders.order_numbers, orders.offers)
+    systems, system_refs = columns.dictionary(orders.source_systems)
+    offers, offer_refs = columns.dictionary(orders.offers)
+    return Fields(
+        source_systems=systems,
+        source_system_refs=system_refs,
+        order_numbers=orders.order_numbers,
+        revisions=orders.revisions.tolist(),
+        subscriber_keys=orders.keys.tolist(),
+        offers=offers,
+        offer_refs=offer_refs,
+        changes=orders.changes.tolist(),
+        amounts_fen=orders.amounts_fen.tolist(),
+        accepted_at=orders.accepted_at.tolist(),
+    )
+
+
+def _read_orders(message: order_pb2.OrderBlock) -> OrderRecords:
+    where = "orders"
+    rest = (
+        message.source_system_refs,
+        message.revisions,
+        message.subscriber_keys,
+        message.offer_refs,
+        message.changes,
+        message.amounts_fen,
+        message.accepted_at,
+    )
+    check_rows(where, len(message.order_numbers), *rest)
+    system_refs = columns.refs(where, message.source_system_refs, message.source_systems)
+    offer_refs = columns.refs(where, message.offer_refs, message.offers)
+    return OrderRecords(
+        source_systems=[message.source_systems[ref] for ref in system_refs.tolist()],
+        order_numbers=[_name(where, number) for number in message.order_numbers],
+        revisions=np.array(message.revisions, dtype=np.int64),
+        keys=columns.keys(where, message.subscriber_keys),
+        offers=[message.offers[ref] for ref in offer_refs.tolist()],
+        changes=columns.codes(where, message.changes, OrderChange),
+        amounts_fen=np.array(message.amounts_fen, dtype=np.int64),
+        accepted_at=columns.times(message.accepted_at),
+    )
+
+
+def _name(where: str, name: str) -> str:
+    if not name or len(name) > NAME_CHARS_MAX:
+        raise malformed(where, f"a name of {len(name)} characters; 1 to {NAME_CHARS_MAX} are taken")
+    return name
+
+
+def _sent(state: WorkOrderState) -> Any:
+    """The generated types want their own enum, which at run time is an int."""
+    return int(state)
+
+
+def _state(where: str, value: int) -> WorkOrderState:
+    try:
+        return WorkOrderState(value)
+    except ValueError:
+        raise malformed(where, f"work order state {value}, which this build does not know") from None

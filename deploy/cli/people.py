@@ -1,0 +1,165 @@
+"""`liandong import …` and `liandong audience …`: people in, and how many a rule selects."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from adapters.bss.file_feed import order_pages
+from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
+from adapters.warehouse.snapshots import Snapshots
+from adapters.warehouse.subscriber_import import Imported, import_subscribers, import_tags
+from common.delivery.orders import put_orders
+from common.kernel.bss import order_records
+from common.kernel.province import PROVINCES
+from common.runtime.database import Database
+from common.runtime.settings import NodeSettings, load
+from hq.audience import HoldOut, count_audience
+from hq.audience import preview as preview_rows
+from hq.rule_language import check_rule
+from hq.settings import HqSettings
+from province.settings import ProvinceSettings
+
+imports = typer.Typer(help="Bring people, tags or orders in from a file.", no_args_is_help=True)
+audience = typer.Typer(help="Try a rule on the people HQ knows.", no_args_is_help=True)
+
+Config = Annotated[Path, typer.Option("--config", help="Settings file of the node: HQ's, or a province's.")]
+HqConfig = Annotated[Path, typer.Option("--config", help="HQ's settings file.", envvar="LIANDONG_HQ_CONFIG")]
+Number = Annotated[str, typer.Option(help="Column with the subscriber's number.")]
+Encoding = Annotated[str | None, typer.Option(help="The file's encoding, where it cannot be told.")]
+Where = Annotated[str, typer.Option(help="""The rule, e.g. "tenure_months <= 12 AND app_active".""")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@imports.command()
+def subscribers(
+    file: Path,
+    config: Config,
+    number: Number = "msisdn",
+    province: Annotated[str, typer.Option(help="Column with the home province (code or name).")] = "province",
+    encoding: Encoding = None,
+) -> None:
+    """Add people. HQ keeps numbers and tags; a province keeps the numbers of its own people."""
+    settings = _settings(config)
+    home = int(settings.code) if isinstance(settings, ProvinceSettings) else None
+    snapshots = None if home else Snapshots(settings.data_dir / "people")
+    with _database(settings) as database, _reading(file) as progress:
+        imported = import_subscribers(
+            file, number=number, province=province, federation_key=settings.federation_key(), database=database,
+            snapshots=snapshots, home=home, encoding=encoding, progress=progress,
+        )  # fmt: skip
+    _tell(imported, file)
+
+
+@imports.command()
+def tags(file: Path, config: HqConfig = Path("hq.toml"), number: Number = "msisdn", encoding: Encoding = None) -> None:
+    """Join more columns to people HQ knows."""
+    settings = load(HqSettings, config)
+    with _reading(file) as progress:
+        imported = import_tags(
+            file, number=number, federation_key=settings.federation_key(),
+            snapshots=Snapshots(settings.data_dir / "people"), encoding=encoding, progress=progress,
+        )  # fmt: skip
+    _tell(imported, file)
+
+
+@imports.command()
+def orders(
+    file: Path, config: Config, source_system: Annotated[str, typer.Option(help="Who took these orders.")] = "file"
+) -> None:
+    """Take in order records from a CSV file; repeating it changes nothing."""
+    settings = _settings(config)
+    new, rejects = 0, list[str]()
+    with _database(settings) as database:
+        for page in order_pages(file):
+            records = order_records(source_system, page.orders, settings.federation_key())
+            with database.transaction() as connection:
+                new += int(put_orders(connection, records, int(time.time())).sum())
+            rejects += page.rejects
+    for reject in rejects:
+        typer.echo(f"not taken: {reject}", err=True)
+    typer.echo(f"{new} new order records, {len(rejects)} lines not taken")
+
+
+@audience.command()
+def count(
+    where: Where,
+    config: HqConfig = Path("hq.toml"),
+    holdout: Annotated[float, typer.Option(help="Share held out, such as 0.1.")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """How many people a rule selects, by province."""
+    settings = load(HqSettings, config)
+    warehouse = DuckDbWarehouse.open(Snapshots(settings.data_dir / "people"))
+    counts = count_audience(
+        warehouse, check_rule(where, warehouse.catalogue), HoldOut(holdout, "preview", settings.federation_key())
+    )
+    if as_json:
+        typer.echo(json.dumps({"target": sum(c.target for c in counts), "held_out": sum(c.held_out for c in counts),
+                               "provinces": {f"{c.province:02d}": c.target for c in counts}}))  # fmt: skip
+        return
+    table = Table("province", "people", "held out")
+    for each in counts:
+        name = PROVINCES[each.province].name_zh if each.province in PROVINCES else ""
+        table.add_row(f"{each.province:02d} {name}", f"{each.target:,}", f"{each.held_out:,}")
+    table.add_section()
+    table.add_row("all", f"{sum(c.target for c in counts):,}", f"{sum(c.held_out for c in counts):,}")
+    Console().print(table)
+
+
+@audience.command()
+def preview(where: Where, config: HqConfig = Path("hq.toml"), rows: int = 10) -> None:
+    """A few of the people a rule selects, without their numbers."""
+    warehouse = DuckDbWarehouse.open(Snapshots(load(HqSettings, config).data_dir / "people"))
+    people = preview_rows(warehouse, check_rule(where, warehouse.catalogue), rows=rows)
+    table = Table(*(people[0] if people else ("nobody",)))
+    for person in people:
+        table.add_row(*map(str, person.values()))
+    Console().print(table)
+
+
+def _settings(config: Path) -> HqSettings | ProvinceSettings:
+    is_province = config.is_file() and "code" in tomllib.loads(config.read_text(encoding="utf-8"))
+    return load(ProvinceSettings, config) if is_province else load(HqSettings, config)
+
+
+@contextmanager
+def _database(settings: NodeSettings) -> Iterator[Database]:
+    database = Database(settings.url("province" if isinstance(settings, ProvinceSettings) else "hq"))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[object]:
+    with Progress(
+        SpinnerColumn(), TextColumn(f"reading {file.name}"), TextColumn("{task.completed:,.0f} lines"),
+        TimeElapsedColumn(), console=Console(stderr=True), transient=True,
+    ) as progress:  # fmt: skip
+        task = progress.add_task(file.name, total=None)
+        yield lambda lines: progress.update(task, completed=lines)
+
+
+def _tell(imported: Imported, file: Path) -> None:
+    for note in imported.notes:
+        typer.echo(f"note: {note}")
+    rejected = len(imported.rejects)
+    typer.echo(f"{imported.accepted:,} accepted ({imported.added:,} new), {rejected:,} rejected")
+    if rejected:
+        where = file.with_name(file.name + ".rejects.csv")
+        imported.rejects.write(where)
+        for reason, lines in list(imported.rejects.by_reason().items())[:5]:
+            typer.echo(f"  {lines:,}: {reason}")
+        typer.echo(f"each rejected line with its reason: {where}")

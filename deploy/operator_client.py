@@ -1,0 +1,119 @@
+"""What the command line asks HQ: campaign/v1, a call a command."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from liandong.campaign.v1 import campaign_pb2 as pb
+from liandong.campaign.v1.campaign_pb2_grpc import CampaignServiceStub
+
+from pydantic import Field, ValidationError
+
+from common.kernel.refusal import invalid
+from common.runtime.settings import Section, Tls
+from common.wire import tls
+from common.wire.faults import of_error
+from common.wire.server import build_channel
+
+CALL_SECONDS = 60
+APPROVE_SECONDS = 600
+"""Approval builds the audience."""
+PAGE_SIZE = 100
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class OperatorClient:
+    """An operator"s connection to HQ; use it as an async context. Calls raise the Refusal they are answered with."""
+
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials) -> None:
+        self._channel = build_channel(address, credentials, lane="operator")
+        self._stub: Any = CampaignServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    async def __aenter__(self) -> OperatorClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    async def validate(self, yaml: str) -> pb.AudienceCount:
+        answer = await self._ask(pb.ValidateCampaignResponse, "ValidateCampaign", pb.ValidateCampaignRequest(yaml=yaml))
+        return answer.audience
+
+    async def apply(self, yaml: str) -> pb.ApplyCampaignResponse:
+        return await self._ask(pb.ApplyCampaignResponse, "ApplyCampaign", pb.ApplyCampaignRequest(yaml=yaml))
+
+    async def approve(self, name: str, version: int) -> pb.Campaign:
+        request = pb.ApproveCampaignRequest(name=name, version=version)
+        answer = await self._ask(pb.ApproveCampaignResponse, "ApproveCampaign", request, APPROVE_SECONDS)
+        return answer.campaign
+
+    async def pause(self, name: str) -> pb.Campaign:
+        request = pb.PauseCampaignRequest(name=name)
+        return (await self._ask(pb.PauseCampaignResponse, "PauseCampaign", request)).campaign
+
+    async def resume(self, name: str) -> pb.Campaign:
+        request = pb.ResumeCampaignRequest(name=name)
+        return (await self._ask(pb.ResumeCampaignResponse, "ResumeCampaign", request)).campaign
+
+    async def cancel(self, name: str) -> pb.Campaign:
+        request = pb.CancelCampaignRequest(name=name)
+        return (await self._ask(pb.CancelCampaignResponse, "CancelCampaign", request)).campaign
+
+    async def status(self, name: str) -> pb.Campaign:
+        request = pb.GetCampaignRequest(name=name)
+        return (await self._ask(pb.GetCampaignResponse, "GetCampaign", request)).campaign
+
+    async def campaigns(self) -> list[pb.Campaign]:
+        found: list[pb.Campaign] = []
+        token = ""
+        while True:
+            request = pb.ListCampaignsRequest(page_size=PAGE_SIZE, page_token=token)
+            answer = await self._ask(pb.ListCampaignsResponse, "ListCampaigns", request)
+            found += answer.campaigns
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    async def report(self, name: str) -> dict[str, Any]:
+        answer = await self._ask(pb.GetReportResponse, "GetReport", pb.GetReportRequest(name=name), APPROVE_SECONDS)
+        report: dict[str, Any] = json.loads(answer.report_json)
+        return report
+
+    async def _ask(self, _kind: type[Answer], method: str, request: Message, seconds: float = CALL_SECONDS) -> Answer:
+        try:
+            answer: Answer = await getattr(self._stub, method)(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            refusal = of_error(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        return answer
+
+
+class OperatorSettings(Section):
+    hq_address: str = Field(min_length=3)
+    tls: Tls
+
+
+def connect(operator: Path) -> OperatorClient:
+    """Raises Refusal where the settings file is missing or wrong."""
+    try:
+        settings = OperatorSettings.model_validate(tomllib.loads(operator.read_text(encoding="utf-8")))
+    except OSError as error:
+        message = f"{operator}: {error.strerror}; `liandong hq init` makes operator/operator.toml, name it by --operator"
+        raise invalid(message) from error
+    except (ValidationError, tomllib.TOMLDecodeError) as error:
+        raise invalid(f"{operator}: {error}") from error
+    home = operator.parent
+    own = tls.read(home / settings.tls.certificate, home / settings.tls.key)
+    credentials = tls.channel_credentials((home / settings.tls.authority).read_bytes(), own)
+    return OperatorClient(settings.hq_address, credentials)

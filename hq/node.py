@@ -1,0 +1,94 @@
+"""HQ's wiring: the one file that knows which adapter serves which port."""
+
+from __future__ import annotations
+
+import logging
+
+from liandong.campaign.v1 import campaign_pb2_grpc
+from liandong.channel.v1 import channel_pb2_grpc
+from sqlalchemy import Connection
+
+from adapters.bss.grpc_feed import GrpcBss
+from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
+from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
+from adapters.warehouse.snapshots import Snapshots
+from common.courier.bell import Bell
+from common.delivery.desk import ReportDesk
+from common.delivery.runner import Runner
+from common.kernel.channel import CHANNELS, Level
+from common.kernel.subscriber import subscriber_keys
+from common.kernel.work_order import HQ_NODE
+from common.runtime.clock import clock_of
+from common.runtime.database import Database
+from common.runtime.lifetime import sole_instance, until_told
+from common.wire import tls
+from common.wire.server import build_channel, build_server
+from hq import orders
+from hq.audience import Warehouse
+from hq.planner import Planner
+from hq.report import Document
+from hq.rpc import federation
+from hq.rpc.campaign import CampaignApi
+from hq.settings import HqSettings
+from hq.store import evaluation
+from hq.store.feed import HqOutlet
+
+STOP_SECONDS = 3.0
+ACCESS = federation.ACCESS | {
+    "/liandong.campaign.v1.CampaignService/": frozenset({"operator"}),
+    "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
+}
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: HqSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with sole_instance(settings.data_dir):
+        await _serve(settings)
+
+
+async def _serve(settings: HqSettings) -> None:
+    database, clock, bell = Database(settings.url(HQ_NODE)), clock_of(settings.clock_file), Bell()
+    authority, key = settings.tls.authority.read_bytes(), settings.federation_key()
+    own = tls.read(settings.tls.certificate, settings.tls.key)
+    outward = tls.channel_credentials(authority, own)
+    people = Snapshots(settings.data_dir / "people")
+
+    def warehouse() -> Warehouse:
+        return DuckDbWarehouse.open(people)
+
+    def report(connection: Connection, name: str) -> Document:
+        return evaluation.report(connection, warehouse(), key, name, clock.now())
+
+    server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
+    levels = federation.Federation(database, clock, bell)
+    levels.register(server)
+    campaigns = CampaignApi(database, warehouse, clock, settings.data_dir, key, bell, report)
+    campaign_pb2_grpc.add_CampaignServiceServicer_to_server(campaigns, server)  # type: ignore[no-untyped-call]
+
+    channels = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.ONE}
+    lines = {v.channel: build_channel(v.address, outward, tls.Identity("vendor", v.name)) for v in settings.vendors}
+    ports = {name: VendorGrpc(line, name, clock) for name, line in lines.items()}
+    outlet = HqOutlet(clock)
+    runner = Runner(database, clock, channels, ports, outlet, HQ_NODE, bell.ring_all)
+    desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), bell.ring_all)
+    vendors = {v.channel: v.name for v in settings.vendors}
+    callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
+    channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
+
+    jobs = [runner.run(), desk.run(), Planner(database, warehouse, clock, settings.data_dir, bell).run()]
+    if settings.cbss:
+        line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))
+        source = settings.cbss.source_system
+        jobs.append(orders.follower(database, clock, bell, GrpcBss(line), source, key).run())
+    await server.start()
+    log.info("HQ serves at %s", settings.listen)
+    try:
+        await until_told(*jobs)
+    finally:
+        levels.drain()
+        bell.ring_all()
+        await server.stop(STOP_SECONDS)
+        database.close()

@@ -1,0 +1,163 @@
+"""What time does to approved campaigns: waves that are due are selected, frozen and cut, and campaigns end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from common.courier.bell import Bell
+from common.kernel.columns import Keys, in_sorted
+from common.kernel.refusal import conflict
+from common.kernel.tag import KEY, ORDINAL
+from common.kernel.work_order import WorkOrder
+from common.runtime.clock import Clock
+from common.runtime.database import Database
+from hq import selection as selections
+from hq.audience import Manifest, Warehouse, load_audience
+from hq.campaign_file import load
+from hq.campaigns import Campaign, CampaignState, Step
+from hq.rule_language import check_rule, everyone
+from hq.selection import Selection
+from hq.store import campaigns, work_orders
+from hq.store.campaigns import StoredCampaign, WaveState
+from hq.work_orders import Share, blocks, choices, columns_read, planned, shares
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.2
+RETRY_SECONDS = 30.0
+"""A campaign that failed is left alone this long."""
+AUDIENCES, SELECTIONS = "audiences", "selections"
+CHUNK_PEOPLE = 250_000
+"""How many people of a wave are in memory at once."""
+BLOCKS_A_TRANSACTION = 10
+
+
+class Planner:
+    """One for HQ. Audiences and selections are files in folders of `directory`; `warehouse` answers the current one."""
+
+    def __init__(
+        self, database: Database, warehouse: Callable[[], Warehouse], clock: Clock, directory: Path, bell: Bell
+    ) -> None:
+        self._database = database
+        self._warehouse = warehouse
+        self._clock = clock
+        self._audiences = directory / AUDIENCES
+        self._selections = directory / SELECTIONS
+        self._bell = bell
+        self._retry_at: dict[str, float] = {}
+
+    async def run(self) -> None:
+        while True:
+            await self.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def tick(self) -> None:
+        """All that is due now. A campaign that fails is logged, holds up no other and is tried again later."""
+        for stored in await self._database.read(campaigns.active):
+            if self._retry_at.get(stored.name, 0.0) > self._clock.monotonic():
+                continue
+            try:
+                await self._advance(stored, load(stored.yaml))
+            except Exception:
+                log.exception("campaign %s: a step failed; trying again in %g s", stored.name, RETRY_SECONDS)
+                self._retry_at[stored.name] = self._clock.monotonic() + RETRY_SECONDS
+
+    async def _advance(self, stored: StoredCampaign, campaign: Campaign) -> None:
+        for wave in await self._database.read(campaigns.waves, stored.name):
+            if wave.state is WaveState.CUT:
+                continue
+            if wave.select_at > self._clock.now():
+                return
+            if wave.state is WaveState.PLANNED and (
+                stored.state is not CampaignState.APPROVED or not await self._select(stored, campaign, wave.number)
+            ):
+                return
+            if not await self._cut(campaign, wave.number):
+                return
+        if stored.state is CampaignState.APPROVED and campaign.attribution_over_at <= self._clock.now():
+            await self._database.write(_finish, stored.name)
+
+    async def _select(self, stored: StoredCampaign, campaign: Campaign, number: int) -> bool:
+        """Freeze whom the wave takes. False where the campaign was paused or cancelled meanwhile."""
+        now = self._clock.now()
+        if number == 1:
+            keys = await asyncio.to_thread(self._audience_keys, stored)
+        else:
+            keys = await self._database.read(work_orders.chosen_keys, campaign, number, now)
+        enrolled = await self._database.read(campaigns.enrolled)
+        frozen = await asyncio.to_thread(self._freeze, stored, campaign, number, keys, enrolled, now)
+        log.info("campaign %s wave %d: %d chosen, %d unreachable", stored.name, number, len(keys), frozen.unreachable)
+        return await self._database.write(work_orders.record_selection, stored.name, number, frozen.to_json())
+
+    async def _cut(self, campaign: Campaign, number: int) -> bool:
+        """Issue the wave from its frozen file, going on where a crash left off. False where it may not begin."""
+        waves = await self._database.read(campaigns.waves, campaign.name)
+        frozen = Selection.from_json(waves[number - 1].selection)
+        await asyncio.to_thread(selections.verify, self._selections, frozen)
+        orders = planned(campaign, number, frozen.tasks)
+        if not await self._database.write(work_orders.begin_cut, campaign.name, number, orders, self._clock.now()):
+            return False
+        for order in orders:
+            await self._cut_order(order, frozen)
+        await self._database.write(work_orders.end_cut, campaign.name, number)
+        return True
+
+    async def _cut_order(self, order: WorkOrder, frozen: Selection) -> None:
+        pieces = selections.pieces(self._selections, frozen, order.channel, order.node)
+        coming = blocks(order.name, pieces)
+        while some := await asyncio.to_thread(lambda: list(islice(coming, BLOCKS_A_TRANSACTION))):
+            await self._database.write(work_orders.cut, order.node, some, self._clock.now())
+            self._bell.ring(order.node, work_orders.WORK_ORDERS)
+
+    def _audience_keys(self, stored: StoredCampaign) -> Keys:
+        """The people of the approved audience who are not held out, ascending."""
+        manifest, audience = Manifest.from_json(stored.manifest), load_audience(self._audiences, stored.name)
+        if audience.manifest != manifest:
+            raise conflict(f"The saved audience of {stored.name} is not the approved one; restore it from a backup.")
+        warehouse, ordinals = self._at(manifest), np.array(audience.contactable, dtype=np.int64)
+        found = [np.zeros(0, dtype=np.int64)]
+        for batch in warehouse.select(check_rule(manifest.rule, warehouse.catalogue)):
+            taken = in_sorted(batch.column(ORDINAL).to_numpy().astype(np.int64), ordinals)
+            found.append(batch.column(KEY).to_numpy()[taken])
+        return np.concatenate(found)
+
+    def _freeze(
+        self, stored: StoredCampaign, campaign: Campaign, number: int, keys: Keys, enrolled: Sequence[str], now: int
+    ) -> Selection:
+        warehouse = self._at(Manifest.from_json(stored.manifest))
+        people = _divided(warehouse, campaign, number, keys, enrolled)
+        return selections.freeze(self._selections, f"{stored.name}.{number}", warehouse.version, now, people)
+
+    def _at(self, manifest: Manifest) -> Warehouse:
+        warehouse = self._warehouse().at(manifest.snapshot_version)
+        if warehouse.sha256 != manifest.snapshot_sha256:
+            raise conflict(
+                f"Snapshot {warehouse.version} is not the one {manifest.campaign} was approved on; restore it."
+            )
+        return warehouse
+
+
+def _divided(
+    warehouse: Warehouse, campaign: Campaign, number: int, keys: Keys, enrolled: Sequence[str]
+) -> Iterator[tuple[int, list[Share]]]:
+    """In chunks of ascending keys: how many people, and their shares."""
+    wave, catalogue = campaign.waves[number - 1], warehouse.catalogue
+    rules, columns = choices(wave, enrolled, catalogue), columns_read(campaign, catalogue)
+    for start in range(0, len(keys), CHUNK_PEOPLE):
+        chunk = keys[start : start + CHUNK_PEOPLE]
+        assigned = list(warehouse.assign(everyone(), rules, columns, chunk))
+        people = pa.Table.from_batches(assigned) if assigned else None
+        yield len(chunk), list(shares(campaign, wave, people, catalogue)) if people is not None else []
+
+
+def _finish(connection: Connection, name: str) -> None:
+    if work_orders.over(connection, name):
+        campaigns.move(connection, name, Step.FINISH)

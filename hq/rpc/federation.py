@@ -1,0 +1,359 @@
+"""HQ's end of the federation contract. The province is always the one that the certificate names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from sqlalchemy import Connection
+
+from common.courier import cursor, log, session
+from common.courier.bell import Bell
+from common.courier.cursor import Apply, Gap, Place, Stale
+from common.courier.log import Entry
+from common.courier.session import INSTANCE_ID_CHARS_MAX, Session
+from common.kernel.refusal import Fault, Refusal, conflict, invalid
+from common.kernel.task_block import BLOCK_ROWS
+from common.runtime.clock import Clock
+from common.runtime.database import Database
+from common.wire import codec, versions
+from common.wire.columns import BLOCK_BYTES_MAX, MESSAGE_BYTES_MAX, malformed
+from common.wire.server import Context, caller
+from common.wire.streams import OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
+from hq.store import feed, provinces, uplink
+
+T = TypeVar("T")
+
+ACCESS = {
+    f"/liandong.federation.v1.{service}/": frozenset({"province"})
+    for service in ("LinkService", "FeedService", "UplinkService")
+}
+"""Who may call what is registered here."""
+BATCH_ENTRIES_MAX = 64
+APPEND_ENTRIES_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Times in seconds."""
+
+    lease: int = 15
+    watch_max: float = 3_600.0
+    progress: float = 15.0
+    poll: float = 1.0
+    """How long an entry that another process appended may go unnoticed."""
+    unacknowledged_entries_max: int = 128
+
+
+class Federation:
+    """What the three services share. `drain` ends open watches cleanly and refuses new calls."""
+
+    def __init__(self, database: Database, clock: Clock, bell: Bell, pace: Pace | None = None) -> None:
+        self.database = database
+        self.clock = clock
+        self.bell = bell
+        self.pace = pace or Pace()
+        self.draining = False
+
+    def register(self, server: grpc.aio.Server) -> None:
+        link_pb2_grpc.add_LinkServiceServicer_to_server(LinkService(self), server)  # type: ignore[no-untyped-call]
+        feed_pb2_grpc.add_FeedServiceServicer_to_server(FeedService(self), server)  # type: ignore[no-untyped-call]
+        uplink_pb2_grpc.add_UplinkServiceServicer_to_server(UplinkService(self), server)  # type: ignore[no-untyped-call]
+
+    def drain(self) -> None:
+        self.draining = True
+
+    async def write(self, work: Callable[..., T], *arguments: Any) -> T:
+        self._check_open()
+        return await self.database.write(work, *arguments)
+
+    async def read(self, work: Callable[..., T], *arguments: Any) -> T:
+        self._check_open()
+        return await self.database.read(work, *arguments)
+
+    def _check_open(self) -> None:
+        if self.draining:
+            raise Refusal(Fault.DRAINING, "DRAINING", "HQ is stopping; call again in a moment", retry_seconds=1.0)
+
+
+class LinkService(link_pb2_grpc.LinkServiceServicer):
+    def __init__(self, federation: Federation) -> None:
+        self._of = federation
+
+    async def OpenSession(  # noqa: N802
+        self, request: link_pb2.OpenSessionRequest, context: Context
+    ) -> link_pb2.OpenSessionResponse:
+        del context
+        if not 0 < len(request.instance_id) <= INSTANCE_ID_CHARS_MAX:
+            raise invalid(f"instance_id must have 1 to {INSTANCE_ID_CHARS_MAX} characters")
+        revision = versions.agreed_revision(request.min_contract_revision, request.max_contract_revision)
+        now = self._of.clock.now()
+        ask = Session(caller().name, request.instance_id, 0, now + self._of.pace.lease, revision)
+        return await self._of.write(_open, ask, request, now, self._of.pace)
+
+    async def RenewSession(  # noqa: N802
+        self, request: link_pb2.RenewSessionRequest, context: Context
+    ) -> link_pb2.RenewSessionResponse:
+        del context
+        now, lease = self._of.clock.now(), self._of.pace.lease
+        await self._of.write(session.renew, caller().name, request.fence, now + lease)
+        return link_pb2.RenewSessionResponse(lease_duration=Duration(seconds=lease), server_time=Timestamp(seconds=now))
+
+    async def CloseSession(  # noqa: N802
+        self, request: link_pb2.CloseSessionRequest, context: Context
+    ) -> link_pb2.CloseSessionResponse:
+        del context
+        await self._of.write(session.close, caller().name, request.fence)
+        return link_pb2.CloseSessionResponse()
+
+
+class FeedService(feed_pb2_grpc.FeedServiceServicer):
+    def __init__(self, federation: Federation) -> None:
+        self._of = federation
+
+    async def WatchFeed(  # noqa: N802
+        self, request: feed_pb2.WatchFeedRequest, context: Context
+    ) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
+        del context
+        watch = Watch(self._of, caller().name, topic_name(request.topic), request)
+        async for response in watch.responses():
+            yield response
+
+    async def CommitFeed(  # noqa: N802
+        self, request: feed_pb2.CommitFeedRequest, context: Context
+    ) -> feed_pb2.CommitFeedResponse:
+        del context
+        province, topic = caller().name, topic_name(request.topic)
+        place = Place(request.epoch, request.through_cursor, request.chain)
+        committed = await self._of.write(_commit, province, topic, request.fence, place)
+        self._of.bell.ring(province, topic)
+        return feed_pb2.CommitFeedResponse(committed_cursor=committed)
+
+
+class Watch:
+    """One reader of one topic, from its place on."""
+
+    def __init__(self, of: Federation, province: str, topic: str, request: feed_pb2.WatchFeedRequest) -> None:
+        self._of = of
+        self._province = province
+        self._topic = topic
+        self._fence = request.fence
+        self._place = Place(request.epoch, request.after_cursor, request.chain)
+        asked = request.max_duration.ToNanoseconds() / 1e9
+        self._until = of.clock.monotonic() + min(asked or of.pace.watch_max, of.pace.watch_max)
+        self._spoke_at = float("-inf")
+
+    async def responses(self) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
+        while not self._of.draining and self._of.clock.monotonic() < self._until:
+            heard = self._of.bell.heard(self._province, self._topic)
+            step = await self._of.read(
+                _look, self._province, self._topic, self._fence, self._place, self._of.pace.unacknowledged_entries_max
+            )
+            if step is None:
+                async for response in self._reset():
+                    yield response
+            elif isinstance(step, int):
+                if self._quiet_seconds() >= self._of.pace.progress:
+                    yield self._spoken(feed_pb2.WatchFeedResponse(progress=self._progress(step)))
+                await self._of.bell.wait(self._province, self._topic, heard, self._patience())
+            else:
+                self._place = Place(self._place.epoch, step[-1].sequence, step[-1].chain)
+                yield self._spoken(_batch(step))
+
+    async def _reset(self) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
+        self._place, pieces = await self._of.write(_reset, self._province, self._topic, self._fence, self._place)
+        reset = feed_pb2.FeedReset(
+            epoch=self._place.epoch,
+            snapshot_cursor=self._place.sequence,
+            snapshot_entries=len(pieces),
+            chain=self._place.chain,
+        )
+        yield self._spoken(feed_pb2.WatchFeedResponse(reset=reset))
+        for piece in pieces:
+            payload = await self._of.read(_payload, piece)
+            yield self._spoken(_batch([Entry(0, payload, 0)]))
+
+    def _progress(self, head: int) -> feed_pb2.FeedProgress:
+        return feed_pb2.FeedProgress(head_cursor=head, server_time=Timestamp(seconds=self._of.clock.now()))
+
+    def _spoken(self, response: feed_pb2.WatchFeedResponse) -> feed_pb2.WatchFeedResponse:
+        self._spoke_at = self._of.clock.monotonic()
+        return response
+
+    def _quiet_seconds(self) -> float:
+        return self._of.clock.monotonic() - self._spoke_at
+
+    def _patience(self) -> float:
+        now = self._of.clock.monotonic()
+        return max(0.0, min(self._of.pace.poll, self._until - now, self._of.pace.progress - self._quiet_seconds()))
+
+
+class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
+    def __init__(self, federation: Federation) -> None:
+        self._of = federation
+
+    async def Append(  # noqa: N802
+        self, request: uplink_pb2.AppendRequest, context: Context
+    ) -> uplink_pb2.AppendResponse:
+        del context
+        stream = outbox_name(request.stream)
+        _check_sequence(request)
+        values = await asyncio.to_thread(_read_entries, request, stream)
+        place, told = await self._of.write(_append, caller().name, stream, request, values, self._of.clock.now())
+        for province in told:
+            self._of.bell.ring(province, feed.CONTROL)
+        return uplink_pb2.AppendResponse(epoch=place.epoch, committed_sequence=place.sequence, chain=place.chain)
+
+
+def _open(
+    connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int, pace: Pace
+) -> link_pb2.OpenSessionResponse:
+    province = ask.province
+    provinces.seen(connection, province, request.build_version, now)
+    held = session.load(connection, province)
+    given = session.opened(held, ask, takeover=request.takeover, now=now)
+    session.put(connection, given)
+    return link_pb2.OpenSessionResponse(
+        fence=given.fence,
+        lease_duration=Duration(seconds=pace.lease),
+        contract_revision=given.contract_revision,
+        capabilities=versions.agreed_capabilities(request.capabilities),
+        limits=_limits(pace),
+        feed_positions=[_feed_position(connection, province, topic) for topic in TOPICS],
+        committed_positions=[_outbox_position(connection, province, stream) for stream in OUTBOX_STREAMS],
+        server_time=Timestamp(seconds=now),
+    )
+
+
+def _limits(pace: Pace) -> link_pb2.Limits:
+    watch, progress = Duration(), Duration()
+    watch.FromNanoseconds(int(pace.watch_max * 1e9))
+    progress.FromNanoseconds(int(pace.progress * 1e9))
+    return link_pb2.Limits(
+        block_rows_max=BLOCK_ROWS,
+        message_bytes_max=MESSAGE_BYTES_MAX,
+        watch_duration_max=watch,
+        progress_interval=progress,
+        unacknowledged_entries_max=pace.unacknowledged_entries_max,
+    )
+
+
+def _feed_position(connection: Connection, province: str, topic: str) -> link_pb2.FeedPosition:
+    at = log.position(connection, province, topic)
+    return link_pb2.FeedPosition(
+        topic=TOPICS[topic],
+        epoch=at.epoch,
+        oldest_cursor=at.oldest,
+        head_cursor=at.head,
+        committed_cursor=at.committed,
+    )
+
+
+def _outbox_position(connection: Connection, province: str, stream: str) -> link_pb2.OutboxPosition:
+    place = cursor.load(connection, province, stream)
+    return link_pb2.OutboxPosition(
+        stream=OUTBOX_STREAMS[stream], epoch=place.epoch, sequence=place.sequence, chain=place.chain
+    )
+
+
+def _look(
+    connection: Connection, province: str, topic: str, fence: int, place: Place, window: int
+) -> list[Entry] | int | None:
+    """Entries to send; or the head, where there is nothing to send now; or None where the reader's place is gone."""
+    session.check(connection, province, fence)
+    if not log.in_step(connection, province, topic, place):
+        return None
+    at = log.position(connection, province, topic)
+    room = min(at.committed + window - place.sequence, BATCH_ENTRIES_MAX)
+    if room <= 0 or place.sequence == at.head:
+        return at.head
+    return log.read_after(connection, province, topic, place.sequence, room, BLOCK_BYTES_MAX)
+
+
+def _reset(
+    connection: Connection, province: str, topic: str, fence: int, place: Place
+) -> tuple[Place, list[feed.Piece]]:
+    session.check(connection, province, fence)
+    if log.went_back(connection, province, topic, place):
+        log.raise_epoch(connection, province, topic, above=place.epoch)
+    return log.head_place(connection, province, topic), feed.snapshot(connection, province, topic)
+
+
+def _payload(connection: Connection, piece: feed.Piece) -> bytes:
+    value = piece(connection)
+    return b"" if value is None else codec.feed_entry(value, snapshot=True)
+
+
+def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
+    response = feed_pb2.WatchFeedResponse()
+    for entry in entries:
+        message = response.batch.entries.add()
+        message.MergeFromString(entry.payload)
+        message.cursor = entry.sequence
+        message.chain = entry.chain
+    return response
+
+
+def _commit(connection: Connection, province: str, topic: str, fence: int, place: Place) -> int:
+    session.check(connection, province, fence)
+    if not log.commit(connection, province, topic, place):
+        raise conflict(f"{topic} has no such place as {place}; watch again from where you are", "EPOCH_STALE")
+    log.compact(connection, province, topic)
+    return log.position(connection, province, topic).committed
+
+
+PAYLOADS = {
+    "control": ("stops", "work_order_event"),
+    "results": ("results",),
+    "orders": ("orders",),
+    "pool": ("pool",),
+}
+
+
+def _check_sequence(request: uplink_pb2.AppendRequest) -> None:
+    numbers = [entry.sequence for entry in request.entries]
+    if not 0 < len(numbers) <= APPEND_ENTRIES_MAX:
+        raise invalid(f"{len(numbers)} entries; 1 to {APPEND_ENTRIES_MAX} are taken in one call")
+    if numbers != list(range(max(numbers[0], 1), numbers[0] + len(numbers))):
+        raise malformed("append", "sequences that do not rise by one from 1 or more")
+
+
+def _read_entries(request: uplink_pb2.AppendRequest, stream: str) -> list[codec.Outgoing]:
+    for entry in request.entries:
+        if entry.WhichOneof("payload") not in PAYLOADS[stream]:
+            raise malformed(f"entry {entry.sequence}", f"a payload that does not belong on stream {stream}")
+    return [codec.read_outbox_entry(entry) for entry in request.entries]
+
+
+def _append(
+    connection: Connection,
+    province: str,
+    stream: str,
+    request: uplink_pb2.AppendRequest,
+    values: list[codec.Outgoing],
+    now: int,
+) -> tuple[Place, set[str]]:
+    session.check(connection, province, request.fence)
+    place = cursor.load(connection, province, stream)
+    last = request.entries[-1]
+    match cursor.admit(place, request.epoch, request.entries[0].sequence, last.sequence):
+        case Gap(expected):
+            raise conflict(
+                f"{stream}: entries before {request.entries[0].sequence} are missing; resend from {expected}",
+                "SEQUENCE_GAP",
+                expected=str(expected),
+            )
+        case Stale():
+            raise conflict(f"{stream}: epoch {request.epoch} is over, reopen the session", "EPOCH_STALE")
+        case Apply(skip):
+            told = uplink.apply(connection, province, values[skip:], now)
+            place = Place(request.epoch, last.sequence, last.chain)
+            cursor.put(connection, province, stream, place)
+            return place, told
+    return place, set()

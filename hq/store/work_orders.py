@@ -1,0 +1,108 @@
+"""Work orders of a campaign: issued and commanded, each change in one transaction with its feed entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from sqlalchemy import Connection
+
+from common.courier import log
+from common.delivery import ledger
+from common.delivery.orders import owners_between
+from common.kernel.columns import Keys, in_sorted
+from common.kernel.task_block import TaskBlock
+from common.kernel.work_order import HQ_NODE, MOVES, WorkOrder, WorkOrderCommand, WorkOrderState, command
+from common.wire import codec
+from hq.campaigns import Campaign, CampaignState, Step
+from hq.store import campaigns
+from hq.store.campaigns import StoredCampaign, WaveState
+from hq.work_orders import chosen
+
+WORK_ORDERS, CONTROL = "work_orders", "control"
+
+COMMANDS = {
+    Step.PAUSE: WorkOrderState.PAUSED,
+    Step.RESUME: WorkOrderState.ACCEPTED,
+    Step.CANCEL: WorkOrderState.CANCELLED,
+}
+
+
+def chosen_keys(connection: Connection, campaign: Campaign, number: int, now: int) -> Keys:
+    """Whom wave `number` takes of the wave before, as HQ's ledger stands, ascending."""
+    wave = campaign.waves[number - 1]
+    found = [np.zeros(0, dtype=np.int64)]
+    for order in _of_wave(connection, campaign.name, number - 1):
+        for block in ledger.blocks(connection, order.name):
+            owners = owners_between(connection, order.offer, int(block.keys[0]), int(block.keys[-1]))
+            ordered = in_sorted(block.keys, owners)
+            found.append(chosen(wave, block, ordered, now, campaign.respond_seconds))
+    return np.sort(np.concatenate(found))
+
+
+def record_selection(connection: Connection, name: str, number: int, selection: str) -> bool:
+    """Record a frozen selection. False, changing nothing, where the campaign is not running any more."""
+    if campaigns.get(connection, name).state is not CampaignState.APPROVED:
+        return False
+    campaigns.select_wave(connection, name, number, selection)
+    return True
+
+
+def begin_cut(connection: Connection, name: str, number: int, orders: Iterable[WorkOrder], now: int) -> bool:
+    """Issue the wave's work orders, all at once; their blocks follow.
+
+    False, changing nothing, where the campaign is paused or over. Once begun, a wave is cut to its end whatever
+    becomes of the campaign: then everyone chosen has a task, and pausing or cancelling reaches all of them alike.
+    """
+    if _of_wave(connection, name, number):
+        return True
+    if campaigns.get(connection, name).state is not CampaignState.APPROVED:
+        return False
+    for order in orders:
+        ledger.put_work_order(connection, order)
+        if order.node != HQ_NODE:
+            log.append(connection, order.node, WORK_ORDERS, [codec.feed_entry(order)], now)
+    return True
+
+
+def cut(connection: Connection, node: str, blocks: Iterable[TaskBlock], now: int) -> None:
+    """Issue blocks of a work order; one that was issued before, with its feed entry, is passed over."""
+    new = [block for block in blocks if ledger.insert_block(connection, block)]
+    if node != HQ_NODE:
+        log.append(connection, node, WORK_ORDERS, [codec.feed_entry(block) for block in new], now)
+
+
+def end_cut(connection: Connection, name: str, number: int) -> None:
+    campaigns.end_wave(connection, name, number)
+
+
+def step(connection: Connection, name: str, taken: Step, now: int) -> tuple[StoredCampaign, list[str]]:
+    """Pause, resume or cancel a campaign with all its work orders.
+
+    Answers the campaign and the provinces whose control feed grew.
+    """
+    stored, changed = campaigns.move(connection, name, taken)
+    orders = ledger.work_orders(connection, campaign=name) if changed else []
+    told = [order.node for order in orders if _command(connection, order, COMMANDS[taken], now)]
+    return stored, sorted(set(told) - {HQ_NODE})
+
+
+def over(connection: Connection, name: str) -> bool:
+    """Whether every wave is cut and every work order has ended."""
+    cut_all = all(wave.state is WaveState.CUT for wave in campaigns.waves(connection, name))
+    return cut_all and all(not MOVES[order.state] for order in ledger.work_orders(connection, campaign=name))
+
+
+def _of_wave(connection: Connection, name: str, number: int) -> list[WorkOrder]:
+    return [order for order in ledger.work_orders(connection, campaign=name) if order.wave == number]
+
+
+def _command(connection: Connection, order: WorkOrder, to: WorkOrderState, now: int) -> bool:
+    if to not in MOVES[order.state]:
+        return False
+    commanded = command(order, to, order.version + 1)
+    ledger.put_work_order(connection, commanded)
+    if order.node != HQ_NODE:
+        told = WorkOrderCommand(order.name, to, commanded.version)
+        log.append(connection, order.node, CONTROL, [codec.feed_entry(told)], now)
+    return True

@@ -1,0 +1,124 @@
+"""What HQ's feed does here. Applying an entry again changes nothing, so a snapshot may repeat what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from sqlalchemy import Connection
+
+from common.delivery import ledger, orders, stops
+from common.kernel.channel import Channel, Level
+from common.kernel.order import OrderRecords
+from common.kernel.stop import Stops
+from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TERMINAL, TaskReason, TaskState
+from common.kernel.task_block import TaskBlock, advance
+from common.kernel.work_order import MOVES, WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState, command
+from common.wire.codec import Incoming
+from province.store import commands
+from province.uplink import append_work_order_event
+
+COMMANDED = (WorkOrderState.ACCEPTED, WorkOrderState.PAUSED, WorkOrderState.CANCELLED)
+
+
+class Inbox:
+    """`channels` are those this province may be asked to use, by name."""
+
+    def __init__(self, channels: Mapping[str, Channel]) -> None:
+        self._channels = channels
+
+    def apply(self, connection: Connection, values: Iterable[Incoming], now: int) -> None:
+        """Apply in order. May append to the outbox's control stream."""
+        touched: dict[str, None] = {}
+        for value in values:
+            if isinstance(value, WorkOrder):
+                self._work_order(connection, value, now)
+                touched[value.name] = None
+            elif isinstance(value, TaskBlock):
+                _task_block(connection, value, now)
+                touched[value.work_order] = None
+            elif isinstance(value, WorkOrderCommand):
+                _command(connection, value)
+            elif isinstance(value, Stops):
+                stops.put_stops(connection, value.keys, value.stopped_at, value.lifted)
+            elif isinstance(value, OrderRecords):
+                orders.put_orders(connection, value, now)
+        for name in touched:
+            _accept_if_whole(connection, name, now)
+
+    def _work_order(self, connection: Connection, order: WorkOrder, now: int) -> None:
+        if ledger.load_work_order(connection, order.name) is None:
+            self._new_work_order(connection, order, now)
+        if order.state in COMMANDED:
+            _command(connection, WorkOrderCommand(order.name, order.state, order.version))
+
+    def _new_work_order(self, connection: Connection, order: WorkOrder, now: int) -> None:
+        """It waits as ISSUED, whatever HQ has made of it since, until all its tasks are here."""
+        objection = self._objection(order)
+        state = WorkOrderState.REJECTED if objection else WorkOrderState.ISSUED
+        # One version back, so that the state HQ sent along counts as a command that is news here.
+        ledger.put_work_order(connection, replace(order, state=state, version=order.version - 1))
+        if objection:
+            append_work_order_event(connection, WorkOrderEvent(order.name, state, objection), now)
+
+    def _objection(self, order: WorkOrder) -> str:
+        channel = self._channels.get(order.channel)
+        if channel is None:
+            return f"channel {order.channel} is not known in this province, which has {', '.join(self._channels)}"
+        if channel.level is not Level.TWO:
+            return f"channel {order.channel} is level one: HQ runs it itself"
+        return ""
+
+
+def told(block: TaskBlock, states: TaskBlock, now: int) -> TaskBlock:
+    """`block` with the ends that HQ has seen its tasks reach, as in `states`.
+
+    When they were contacted is not told, so such contacts are dated now: the contact cap errs on the careful side.
+    """
+    rows = np.flatnonzero(states.states >= min(TERMINAL))
+    known, changed = advance(block, rows, _EVENT[states.states[rows]], TaskReason.NONE, now)
+    contacted = changed[np.isin(known.states[changed], CONTACTED) & (known.submitted_at[changed] == 0)]
+    submitted = known.submitted_at.copy()
+    submitted[contacted] = now
+    return replace(known, submitted_at=submitted)
+
+
+_EVENT = np.zeros(STATE_CODES, dtype=np.uint8)
+for _state, _event in REPORT_EVENT.items():
+    _EVENT[_state] = _event
+
+
+def _task_block(connection: Connection, block: TaskBlock, now: int) -> None:
+    order = ledger.load_work_order(connection, block.work_order)
+    if order is not None and order.state == WorkOrderState.REJECTED:
+        return
+    opened = replace(block, states=np.full(len(block), TaskState.OPEN, dtype=np.uint8))
+    if ledger.insert_block(connection, told(opened, block, now)) or not (block.states != TaskState.OPEN).any():
+        return
+    known = ledger.load_block(connection, block.work_order, block.number)
+    if known is not None:
+        ledger.save_block(connection, told(known, block, now))
+
+
+def _command(connection: Connection, said: WorkOrderCommand) -> None:
+    order = ledger.load_work_order(connection, said.work_order)
+    if order is None or order.state == WorkOrderState.ISSUED:
+        commands.hold(connection, said)
+    else:
+        obeyed = command(order, said.state, said.version)
+        ledger.set_state(connection, order.name, obeyed.state, obeyed.version)
+
+
+def _accept_if_whole(connection: Connection, name: str, now: int) -> None:
+    order = ledger.load_work_order(connection, name)
+    if order is None or order.state != WorkOrderState.ISSUED or ledger.received(connection, name) < order.task_count:
+        return
+    append_work_order_event(connection, WorkOrderEvent(name, WorkOrderState.ACCEPTED), now)
+    held = commands.held(connection, name)
+    commands.drop(connection, name)
+    state, version = WorkOrderState.ACCEPTED, order.version + 1
+    if held is not None and held.version >= version:
+        state = held.state if held.state in MOVES[state] else state
+        version = held.version
+    ledger.set_state(connection, name, state, version)

@@ -1,0 +1,91 @@
+"""A province node's wiring: the one file that knows which adapter serves which port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from importlib.metadata import version
+
+from liandong.channel.v1 import channel_pb2_grpc
+
+from adapters.bss.grpc_feed import GrpcBss
+from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
+from common.courier.bell import Bell
+from common.delivery.desk import ReportDesk
+from common.delivery.runner import Runner
+from common.kernel.channel import CHANNELS, Level
+from common.kernel.subscriber import subscriber_keys
+from common.runtime.clock import clock_of
+from common.runtime.database import Database
+from common.runtime.lifetime import sole_instance, until_told
+from common.wire import tls
+from common.wire.server import build_channel, build_server
+from common.wire.streams import OUTBOX_STREAMS, TOPICS
+from province import bss_sync
+from province.inbox import Inbox
+from province.rpc.hq_client import INBOX, HqClient
+from province.settings import ProvinceSettings
+from province.uplink import HqOutlet
+
+STOP_SECONDS = 3.0
+ACCESS = {"/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"})}
+WAKE_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: ProvinceSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with sole_instance(settings.data_dir):
+        await _serve(settings)
+
+
+async def _serve(settings: ProvinceSettings) -> None:
+    database, clock, bell = Database(settings.url("province")), clock_of(settings.clock_file), Bell()
+    authority, key = settings.tls.authority.read_bytes(), settings.federation_key()
+    own = tls.read(settings.tls.certificate, settings.tls.key)
+    outward = tls.channel_credentials(authority, own)
+
+    channels = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.TWO}
+    lines = {v.channel: build_channel(v.address, outward, tls.Identity("vendor", v.name)) for v in settings.vendors}
+    ports = {name: VendorGrpc(line, name, clock) for name, line in lines.items()}
+
+    def wake_pushers() -> None:
+        for stream in OUTBOX_STREAMS:
+            bell.ring("hq", stream)
+
+    outlet = HqOutlet(clock)
+    runner = Runner(database, clock, channels, ports, outlet, settings.code, wake_pushers)
+    desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), wake_pushers)
+    server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
+    vendors = {v.channel: v.name for v in settings.vendors}
+    callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
+    channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
+
+    inbox = Inbox({name: channels[name] for name in ports})
+    hq = HqClient(
+        database, clock, bell, inbox, settings.code, settings.hq_address, outward, version("liandong"), takeover=True
+    )
+    jobs = [hq.run(), runner.run(), desk.run(), *(_wake_runner(runner, bell, topic) for topic in TOPICS)]
+    if settings.bss:
+        bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))
+        source = settings.bss.source_system
+        jobs.append(bss_sync.order_follower(database, clock, bell, bss, source, key).run())
+        jobs.append(bss_sync.pool_follower(database, clock, bell, bss, source, key, int(settings.code)).run())
+    await server.start()
+    log.info("province %s reports to %s", settings.code, settings.hq_address)
+    try:
+        await until_told(*jobs)
+    finally:
+        await server.stop(STOP_SECONDS)
+        database.close()
+
+
+async def _wake_runner(runner: Runner, bell: Bell, topic: str) -> None:
+    while True:
+        heard = bell.heard(INBOX, topic)
+        await bell.wait(INBOX, topic, heard, WAKE_SECONDS)
+        if bell.heard(INBOX, topic) != heard:
+            runner.ring()
+        await asyncio.sleep(0)

@@ -1,0 +1,400 @@
+"""The province's end of the federation contract: one session, a watcher for each topic, a pusher for each stream.
+
+Everything survives cuts and restarts of either side: places are durable, and every call may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from random import Random
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from sqlalchemy import Connection
+
+from common.courier import cursor, log
+from common.courier.bell import Bell
+from common.courier.cursor import NOWHERE, Apply, Gap, Place
+from common.courier.log import Entry
+from common.kernel.refusal import Refusal
+from common.runtime.clock import Clock
+from common.runtime.database import Database
+from common.wire import codec, faults, versions
+from common.wire.columns import BLOCK_BYTES_MAX
+from common.wire.server import build_channel
+from common.wire.streams import CONTROL_LANE, HQ, OUTBOX_STREAMS, TOPICS, outbox_name
+from province.inbox import Inbox
+from province.uplink import append_everything
+
+_log = logging.getLogger(__name__)
+
+CALL_SECONDS = 20.0
+WATCH_SECONDS = 600.0
+POLL_SECONDS = 1.0
+"""How long an entry that another process appended may go unnoticed."""
+APPEND_ENTRIES_MAX = 256
+BACK_OFF_FIRST_SECONDS = 0.2
+BACK_OFF_SECONDS_MAX = 10.0
+HELD_SECONDS_MAX = 3.0
+"""While another instance holds the session, ask again this often."""
+LANES = ("control", "bulk")
+INBOX = "inbox"
+"""The bell rings for (INBOX, topic) when entries of a topic were applied."""
+
+
+class SessionLost(Exception):  # noqa: N818
+    """The session must be opened anew; nothing is lost by that."""
+
+
+class HqClient:
+    """Runs until cancelled. `bell` is rung for ("hq", stream) by whoever appended to the outbox.
+
+    Set `takeover` only where no second instance of this node can be running.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bell: Bell,
+        inbox: Inbox,
+        code: str,
+        address: str,
+        credentials: grpc.ChannelCredentials,
+        build_version: str,
+        *,
+        takeover: bool = False,
+        random: Random | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = bell
+        self._inbox = inbox
+        self._code = code
+        self._address = address
+        self._credentials = credentials
+        self._build_version = build_version
+        self._takeover = takeover
+        self._random = random or Random()  # noqa: S311 - spreads reconnects, keeps no secret
+        self._instance_id = uuid.uuid4().hex
+        self._opened = link_pb2.OpenSessionResponse()
+        self.heard_at: dict[str, float] = {}
+        """Monotonic seconds at which HQ last spoke, by topic: how fresh the stops are."""
+
+    async def run(self) -> None:
+        channels = {lane: build_channel(self._address, self._credentials, lane=lane) for lane in LANES}
+        back_off = BackOff(self._random)
+        try:
+            while True:
+                await self._hold(channels, back_off)
+                await back_off.wait()
+        finally:
+            await asyncio.shield(self._leave(channels))
+
+    async def _hold(self, channels: Mapping[str, grpc.aio.Channel], back_off: BackOff) -> None:
+        """Open a session and work in it until it is lost."""
+        places = await self._open(channels["control"], back_off)
+        if places is None:
+            return
+        back_off.reset()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep("lease", self._renewer(channels["control"])))
+                for topic in TOPICS:
+                    watch = Watcher(self, channels[_lane(topic)], topic)
+                    group.create_task(self._keep(f"feed {topic}", watch.turn))
+                for stream, place in places.items():
+                    push = Pusher(self, channels[_lane(stream)], stream, place)
+                    group.create_task(self._keep(f"outbox {stream}", push.turn))
+        except* SessionLost as lost:
+            _log.warning("the session with HQ was lost and is opened anew: %s", lost.exceptions[0])
+
+    async def _open(self, channel: grpc.aio.Channel, back_off: BackOff) -> dict[str, Place] | None:
+        """Where each outbox stream goes on; None where HQ did not open a session."""
+        request = link_pb2.OpenSessionRequest(
+            instance_id=self._instance_id,
+            build_version=self._build_version,
+            min_contract_revision=versions.CONTRACT_REVISIONS[0],
+            max_contract_revision=versions.CONTRACT_REVISIONS[1],
+            capabilities=sorted(versions.CAPABILITIES),
+            outbox_positions=await self._database.read(_outbox_positions),
+            takeover=self._takeover,
+        )
+        link = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
+        try:
+            self._opened = await link.OpenSession(request, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            refusal = faults.of_error(error)
+            if refusal is not None and refusal.reason == "SESSION_HELD":
+                back_off.at_most(HELD_SECONDS_MAX)
+            _complain("open a session", error, refusal)
+            return None
+        held = {outbox_name(p.stream): Place(p.epoch, p.sequence, p.chain) for p in self._opened.committed_positions}
+        return {
+            stream: await self._database.write(_rejoin, stream, held.get(stream, NOWHERE), self._clock.now())
+            for stream in OUTBOX_STREAMS
+        }
+
+    async def _keep(self, what: str, turn: Callable[[BackOff], Awaitable[None]]) -> None:
+        """Take turns for ever; failures wait longer and longer, and a lost session ends it."""
+        back_off = BackOff(self._random)
+        while True:
+            try:
+                await turn(back_off)
+            except (grpc.aio.AioRpcError, TimeoutError, Refusal) as error:
+                refusal = faults.of_error(error) if isinstance(error, grpc.aio.AioRpcError) else None
+                if refusal is not None and refusal.reason in ("SESSION_FENCED", "EPOCH_STALE", "SEQUENCE_GAP"):
+                    raise SessionLost(f"{what}: {refusal.message}") from error
+                _complain(what, error, refusal)
+                await back_off.wait(refusal.retry_seconds if refusal else 0.0)
+
+    def _renewer(self, channel: grpc.aio.Channel) -> Callable[[BackOff], Awaitable[None]]:
+        link = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
+
+        async def renew(back_off: BackOff) -> None:
+            await asyncio.sleep(self._opened.lease_duration.ToNanoseconds() / 3e9)
+            await link.RenewSession(link_pb2.RenewSessionRequest(fence=self._opened.fence), timeout=CALL_SECONDS)
+            back_off.reset()
+
+        return renew
+
+    async def _leave(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
+        """Give the session back, so that the next instance need not wait for the lease."""
+        link = link_pb2_grpc.LinkServiceStub(channels["control"])  # type: ignore[no-untyped-call]
+        with suppress(grpc.aio.AioRpcError):
+            if self._opened.fence:
+                await link.CloseSession(link_pb2.CloseSessionRequest(fence=self._opened.fence), timeout=1.0)
+        for channel in channels.values():
+            await channel.close()
+
+    # What watchers and pushers need of their client.
+
+    @property
+    def fence(self) -> int:
+        return self._opened.fence
+
+    @property
+    def silence_seconds_max(self) -> float:
+        """A watched HQ that says nothing for so long is gone, whatever TCP believes."""
+        return 5.0 + 2 * self._opened.limits.progress_interval.ToNanoseconds() / 1e9
+
+    async def apply(self, topic: str, entries: Sequence[feed_pb2.FeedEntry], place: Place | None) -> None:
+        """Apply entries and, where given, move the topic's place, in one transaction."""
+        values = await asyncio.to_thread(_read_entries, entries, self._code)
+        await self._database.write(self._apply, topic, values, place, self._clock.now())
+        self._bell.ring(HQ, "control")
+        self._bell.ring(INBOX, topic)
+
+    def _apply(
+        self, connection: Connection, topic: str, values: list[codec.Incoming], place: Place | None, now: int
+    ) -> None:
+        self._inbox.apply(connection, values, now)
+        if place is not None:
+            cursor.put(connection, HQ, topic, place)
+
+    async def place(self, topic: str) -> Place:
+        return await self._database.read(cursor.load, HQ, topic)
+
+    async def outbox(self, stream: str, after: Place) -> list[Entry]:
+        heard = self._bell.heard(HQ, stream)
+        found = await self._database.read(
+            log.read_after, HQ, stream, after.sequence, APPEND_ENTRIES_MAX, BLOCK_BYTES_MAX
+        )
+        if not found:
+            await self._bell.wait(HQ, stream, heard, POLL_SECONDS)
+        return found
+
+    async def committed(self, stream: str, place: Place) -> bool:
+        return await self._database.write(_committed, stream, place)
+
+    def hear(self, topic: str) -> None:
+        self.heard_at[topic] = self._clock.monotonic()
+
+
+class Watcher:
+    """Reads one topic on. A turn is one watch, which HQ ends after a while."""
+
+    def __init__(self, client: HqClient, channel: grpc.aio.Channel, topic: str) -> None:
+        self._client = client
+        self._feed = feed_pb2_grpc.FeedServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._topic = topic
+        self._reset: feed_pb2.FeedReset | None = None
+        self._snapshot_left = 0
+
+    async def turn(self, back_off: BackOff) -> None:
+        place = await self._client.place(self._topic)
+        request = feed_pb2.WatchFeedRequest(
+            fence=self._client.fence,
+            topic=TOPICS[self._topic],
+            epoch=place.epoch,
+            after_cursor=place.sequence,
+            chain=place.chain,
+            max_duration=Duration(seconds=int(WATCH_SECONDS)),
+        )
+        if place != NOWHERE:
+            await self._commit(place)
+        self._reset = None
+        call = self._feed.WatchFeed(request, timeout=WATCH_SECONDS + CALL_SECONDS)
+        try:
+            while True:
+                response = await asyncio.wait_for(call.read(), self._client.silence_seconds_max)
+                if response is grpc.aio.EOF:
+                    return
+                place = await self._take(response, place)
+                self._client.hear(self._topic)
+                back_off.reset()
+        finally:
+            call.cancel()
+
+    async def _take(self, response: feed_pb2.WatchFeedResponse, place: Place) -> Place:
+        if response.HasField("reset"):
+            self._reset, self._snapshot_left = response.reset, response.reset.snapshot_entries
+            return place if self._snapshot_left else await self._finish_reset([], response.reset)
+        if not response.HasField("batch"):
+            return place
+        entries = response.batch.entries
+        return await self._snapshot(entries, place) if self._reset else await self._next(entries, place)
+
+    async def _next(self, entries: Sequence[feed_pb2.FeedEntry], place: Place) -> Place:
+        match cursor.admit(place, place.epoch, entries[0].cursor, entries[-1].cursor):
+            case Apply(skip):
+                place = Place(place.epoch, entries[-1].cursor, entries[-1].chain)
+                await self._client.apply(self._topic, entries[skip:], place)
+                await self._commit(place)
+            case Gap(expected):
+                raise SessionLost(f"feed {self._topic} jumped to {entries[0].cursor}, expected {expected}")
+        return place
+
+    async def _snapshot(self, entries: Sequence[feed_pb2.FeedEntry], place: Place) -> Place:
+        """The place moves with the last entry: a snapshot cut short is asked for again, whole."""
+        self._snapshot_left -= len(entries)
+        if self._snapshot_left > 0 or self._reset is None:
+            await self._client.apply(self._topic, entries, None)
+            return place
+        return await self._finish_reset(entries, self._reset)
+
+    async def _finish_reset(self, entries: Sequence[feed_pb2.FeedEntry], reset: feed_pb2.FeedReset) -> Place:
+        self._reset = None
+        place = Place(reset.epoch, reset.snapshot_cursor, reset.chain)
+        await self._client.apply(self._topic, entries, place)
+        await self._commit(place)
+        return place
+
+    async def _commit(self, place: Place) -> None:
+        """HQ may have another view of this place; then the next watch is answered with a reset, and nothing is lost."""
+        request = feed_pb2.CommitFeedRequest(
+            fence=self._client.fence,
+            topic=TOPICS[self._topic],
+            epoch=place.epoch,
+            through_cursor=place.sequence,
+            chain=place.chain,
+        )
+        try:
+            await self._feed.CommitFeed(request, timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            refusal = faults.of_error(error)
+            if refusal is None or refusal.reason != "EPOCH_STALE":
+                raise
+
+
+class Pusher:
+    """Sends one outbox stream on, one call at a time. A turn is one call, or a wait for something to send."""
+
+    def __init__(self, client: HqClient, channel: grpc.aio.Channel, stream: str, place: Place) -> None:
+        self._client = client
+        self._uplink = uplink_pb2_grpc.UplinkServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._stream = stream
+        self._place = place
+
+    async def turn(self, back_off: BackOff) -> None:
+        entries = await self._client.outbox(self._stream, self._place)
+        if not entries:
+            return
+        response = await self._uplink.Append(self._request(entries), timeout=CALL_SECONDS)
+        place = Place(response.epoch, response.committed_sequence, response.chain)
+        if not await self._client.committed(self._stream, place):
+            raise SessionLost(f"HQ's place in outbox {self._stream} is not one of ours: {place}")
+        self._place = place
+        back_off.reset()
+        await asyncio.sleep(response.pause.ToNanoseconds() / 1e9)
+
+    def _request(self, entries: Sequence[Entry]) -> uplink_pb2.AppendRequest:
+        request = uplink_pb2.AppendRequest(
+            fence=self._client.fence, stream=OUTBOX_STREAMS[self._stream], epoch=self._place.epoch
+        )
+        for entry in entries:
+            message = request.entries.add()
+            message.MergeFromString(entry.payload)
+            message.sequence = entry.sequence
+            message.chain = entry.chain
+        return request
+
+
+class BackOff:
+    """Full jitter between nothing and a bound that doubles with each failure in a row."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._failures = 0
+        self._bound = BACK_OFF_SECONDS_MAX
+
+    def reset(self) -> None:
+        self._failures = 0
+        self._bound = BACK_OFF_SECONDS_MAX
+
+    def at_most(self, seconds: float) -> None:
+        """Until the next success."""
+        self._bound = seconds
+
+    async def wait(self, at_least: float = 0.0) -> None:
+        bound = min(self._bound, BACK_OFF_FIRST_SECONDS * 2**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        await asyncio.sleep(max(at_least, self._random.uniform(0.0, bound)))
+
+
+def _lane(stream: str) -> str:
+    return "control" if stream in CONTROL_LANE else "bulk"
+
+
+def _outbox_positions(connection: Connection) -> list[link_pb2.OutboxPosition]:
+    positions = []
+    for stream, code in OUTBOX_STREAMS.items():
+        place = log.head_place(connection, HQ, stream)
+        positions.append(
+            link_pb2.OutboxPosition(stream=code, epoch=place.epoch, sequence=place.sequence, chain=place.chain)
+        )
+    return positions
+
+
+def _rejoin(connection: Connection, stream: str, place: Place, now: int) -> Place:
+    """Where to send on from, HQ standing at `place`."""
+    onward, tell_all = log.rejoin(connection, HQ, stream, place)
+    if tell_all:
+        _log.error("outbox %s: HQ stands at %s, which is no place of this log; telling all again", stream, place)
+        append_everything(connection, stream, now)
+    return onward
+
+
+def _committed(connection: Connection, stream: str, place: Place) -> bool:
+    known = log.commit(connection, HQ, stream, place)
+    log.compact(connection, HQ, stream)
+    return known
+
+
+def _read_entries(entries: Sequence[feed_pb2.FeedEntry], code: str) -> list[codec.Incoming]:
+    values = (codec.read_feed_entry(entry, code) for entry in entries)
+    return [value for value in values if value is not None]
+
+
+def _complain(what: str, error: Exception, refusal: Refusal | None) -> None:
+    if refusal is not None:
+        _log.error("%s: HQ refused, %s: %s", what, refusal.reason, refusal.message)
+    elif isinstance(error, grpc.aio.AioRpcError):
+        _log.warning("%s: %s %s", what, error.code().name, error.details())
+    else:
+        _log.warning("%s: %s", what, error or "HQ is silent")

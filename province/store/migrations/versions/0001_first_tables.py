@@ -1,0 +1,138 @@
+"""The first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "cursor",
+        sa.Column("peer", sa.String(length=16), nullable=False),
+        sa.Column("stream", sa.String(length=32), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("chain", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("peer", "stream"),
+    )
+    op.create_table(
+        "log",
+        sa.Column("peer", sa.String(length=16), nullable=False),
+        sa.Column("stream", sa.String(length=32), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("head", sa.BigInteger(), nullable=False),
+        sa.Column("committed", sa.BigInteger(), nullable=False),
+        sa.Column("oldest", sa.BigInteger(), nullable=False),
+        sa.Column("base_chain", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("peer", "stream"),
+    )
+    op.create_table(
+        "log_entry",
+        sa.Column("peer", sa.String(length=16), nullable=False),
+        sa.Column("stream", sa.String(length=32), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("chain", sa.BigInteger(), nullable=False),
+        sa.Column("appended_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("peer", "stream", "sequence"),
+    )
+    op.create_table(
+        "order_record",
+        sa.Column("source_system", sa.String(length=32), nullable=False),
+        sa.Column("order_number", sa.String(length=64), nullable=False),
+        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("subscriber_key", sa.BigInteger(), nullable=False),
+        sa.Column("offer", sa.String(length=64), nullable=False),
+        sa.Column("change", sa.SmallInteger(), nullable=False),
+        sa.Column("amount_fen", sa.BigInteger(), nullable=False),
+        sa.Column("accepted_at", sa.BigInteger(), nullable=False),
+        sa.Column("observed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("source_system", "order_number", "revision"),
+    )
+    op.create_index("order_record_by_offer", "order_record", ["offer", "subscriber_key"], unique=False)
+    op.create_table(
+        "pending_command",
+        sa.Column("work_order", sa.String(length=200), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("work_order"),
+    )
+    op.create_table(
+        "source_place",
+        sa.Column("source_system", sa.String(length=32), nullable=False),
+        sa.Column("feed", sa.String(length=16), nullable=False),
+        sa.Column("page_token", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source_system", "feed"),
+    )
+    op.create_table(
+        "stop",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("stopped_at", sa.BigInteger(), nullable=False),
+        sa.Column("lifted", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "stray_report",
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("work_order", sa.String(length=200), nullable=False),
+        sa.Column("task", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("happened_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("channel", "work_order", "task", "kind"),
+    )
+    op.create_table(
+        "task_block",
+        sa.Column("work_order", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("first_key", sa.BigInteger(), nullable=False),
+        sa.Column("last_key", sa.BigInteger(), nullable=False),
+        sa.Column("tasks", sa.Integer(), nullable=False),
+        sa.Column("open_tasks", sa.Integer(), nullable=False),
+        sa.Column("submitting_tasks", sa.Integer(), nullable=False),
+        sa.Column("submitted_tasks", sa.Integer(), nullable=False),
+        sa.Column("delivered_tasks", sa.Integer(), nullable=False),
+        sa.Column("suppressed_tasks", sa.Integer(), nullable=False),
+        sa.Column("expired_tasks", sa.Integer(), nullable=False),
+        sa.Column("failed_tasks", sa.Integer(), nullable=False),
+        sa.Column("unknown_tasks", sa.Integer(), nullable=False),
+        sa.Column("last_submitted_at", sa.BigInteger(), nullable=False),
+        sa.Column("keys", sa.LargeBinary(), nullable=False),
+        sa.Column("states", sa.LargeBinary(), nullable=False),
+        sa.Column("reasons", sa.LargeBinary(), nullable=False),
+        sa.Column("responses", sa.LargeBinary(), nullable=False),
+        sa.Column("submitted_at", sa.LargeBinary(), nullable=False),
+        sa.Column("settled_at", sa.LargeBinary(), nullable=False),
+        sa.Column("text_refs", sa.LargeBinary(), nullable=False),
+        sa.Column("texts", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("work_order", "number"),
+    )
+    op.create_index("task_block_by_key", "task_block", ["first_key", "last_key"], unique=False)
+    op.create_table(
+        "vault",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("msisdn", sa.BigInteger(), nullable=False),
+        sa.Column("province", sa.SmallInteger(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "work_order",
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("campaign", sa.String(length=100), nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("node", sa.String(length=16), nullable=False),
+        sa.Column("offer", sa.String(length=64), nullable=False),
+        sa.Column("start_at", sa.BigInteger(), nullable=False),
+        sa.Column("end_at", sa.BigInteger(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("task_count", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_index("work_order_by_campaign", "work_order", ["campaign", "wave"], unique=False)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from common.courier import session
+from common.courier.session import Session, opened
+from common.kernel.refusal import Refusal
+from common.runtime.database import Database
+
+NOW = 1_790_000_000
+HELD = Session("45", "first", NOW + 5, NOW + 10, 1)
+
+
+def ask(instance: str) -> Session:
+    return Session("45", instance, 0, NOW + 20, 1)
+
+
+def test_another_instance_is_refused_while_the_lease_runs() -> None:
+    with pytest.raises(Refusal) as refused:
+        opened(HELD, ask("second"), takeover=False, now=NOW)
+    assert refused.value.reason == "SESSION_HELD"
+    assert refused.value.metadata == {"seconds": "10"}
+
+
+@pytest.mark.parametrize(("instance", "takeover", "now"), [("first", False, NOW), ("second", True, NOW),
+                                                           ("second", False, NOW + 10)])  # fmt: skip
+def test_a_session_given_fences_the_one_before(instance: str, takeover: bool, now: int) -> None:
+    assert opened(HELD, ask(instance), takeover=takeover, now=now).fence > HELD.fence
+
+
+def test_a_lost_session_table_does_not_bring_old_fences_back() -> None:
+    assert opened(None, ask("first"), takeover=False, now=NOW + 60).fence > HELD.fence
+
+
+def test_only_the_current_fence_is_heard(database: Database) -> None:
+    with database.transaction() as connection:
+        session.put(connection, HELD)
+        session.renew(connection, "45", HELD.fence, NOW + 99)
+        assert session.check(connection, "45", HELD.fence).expires_at == NOW + 99
+        for fence in (HELD.fence - 1, HELD.fence + 1):
+            with pytest.raises(Refusal, match="superseded"):
+                session.check(connection, "45", fence)
+
+
+def test_a_closed_session_lets_anyone_in_and_its_fence_is_dead(database: Database) -> None:
+    with database.transaction() as connection:
+        session.put(connection, HELD)
+        session.close(connection, "45", HELD.fence)
+        with pytest.raises(Refusal, match="superseded"):
+            session.check(connection, "45", HELD.fence)
+        closed = session.load(connection, "45")
+    assert opened(closed, ask("second"), takeover=False, now=NOW).fence > HELD.fence + 1

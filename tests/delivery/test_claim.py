@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.delivery import ledger, stops, vault
+from common.delivery.claim import CAP_LOOKBACK_SECONDS, SUBMIT_SECONDS, claim, reclaim, take
+from common.delivery.orders import put_orders
+from common.delivery.record import NO_ANSWER, record
+from common.kernel.channel import Channel, SendOutcome, VendorTerms
+from common.kernel.order import OrderChange, OrderRecords
+from common.kernel.task import TaskEvent, TaskReason, TaskState
+from common.kernel.task_block import advance
+from common.kernel.work_order import WorkOrderState
+from common.runtime.database import Database
+
+NOON = 1_800_000_000
+PEOPLE = 12
+TERMS = VendorTerms(batch_max=100, messages_per_second_max=1000, dedupe_seconds=86_400)
+some_people = st.sets(st.integers(0, PEOPLE - 1))
+relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def orders_of(keys: np.ndarray, offer: str, change: OrderChange = OrderChange.SUBSCRIBED) -> OrderRecords:
+    rows = len(keys)
+    return OrderRecords(
+        source_systems=["bss45"] * rows,
+        order_numbers=[f"{offer}-{key}" for key in keys.tolist()],
+        revisions=np.ones(rows, dtype=np.int64),
+        keys=keys,
+        offers=[offer] * rows,
+        changes=np.full(rows, change, dtype=np.uint8),
+        amounts_fen=np.zeros(rows, dtype=np.int64),
+        accepted_at=np.full(rows, NOON - 99, dtype=np.uint32),
+    )
+
+
+@relaxed
+@given(
+    stopped=some_people,
+    owners=some_people,
+    inactive=some_people,
+    unknown=some_people,
+    contacted=st.dictionaries(st.integers(0, PEOPLE - 1), st.sampled_from([0, 1, -1]), max_size=PEOPLE),
+    limit=st.integers(0, PEOPLE),
+)
+def test_nobody_is_booked_whom_a_rule_forbids(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel, **rules: Any
+) -> None:
+    audience, oldest = people(PEOPLE), NOON - CAP_LOOKBACK_SECONDS
+
+    def keys(rows: Any) -> np.ndarray:
+        return audience.keys[sorted(rows)]
+
+    with undone(sqlite) as connection:
+        known = sorted(set(range(PEOPLE)) - rules["unknown"])
+        order = issue(connection, audience, numbered=False)
+        vault.put_subscribers(connection, audience.keys[known], audience.msisdns[known], 45)
+        vault.set_active(connection, keys(rules["inactive"]), np.zeros(len(rules["inactive"]), dtype=np.bool_))
+        stops.put_stops(
+            connection,
+            keys(rules["stopped"]),
+            np.full(len(rules["stopped"]), 5),
+            np.zeros(len(rules["stopped"]), np.bool_),
+        )
+        put_orders(connection, orders_of(keys(rules["owners"]), "offer-1"), NOON)
+        put_orders(connection, orders_of(audience.keys, "another offer"), NOON)
+        other = issue(connection, audience, name="other/1/sms/hq", numbered=False)
+        block = ledger.load_block(connection, other.name, 0)
+        assert block is not None
+        for row, shift in rules["contacted"].items():
+            block, _ = advance(block, np.array([row]), TaskEvent.BOOK, TaskReason.NONE, oldest + shift)
+        ledger.save_block(connection, block)
+
+        expected, booked = [], 0
+        for row in range(PEOPLE):
+            if row in rules["stopped"]:
+                reason = TaskReason.STOPPED
+            elif row in rules["inactive"] and row not in rules["unknown"]:
+                reason = TaskReason.INACTIVE
+            elif row in rules["owners"]:
+                reason = TaskReason.ORDERED
+            elif rules["contacted"].get(row, -1) > 0:
+                reason = TaskReason.CONTACT_CAP
+            else:
+                reason = TaskReason.NO_NUMBER if row in rules["unknown"] else TaskReason.NONE
+            state = TaskState.SUPPRESSED if reason else TaskState.OPEN
+            if not reason and booked < rules["limit"]:
+                state, booked = TaskState.SUBMITTING, booked + 1
+            expected.append((state, reason))
+
+        claimed = claim(connection, order, 0, NOON, channel, rules["limit"], memo)
+        stored = ledger.load_block(connection, order.name, 0)
+        assert stored is not None
+        assert list(zip(stored.states.tolist(), stored.reasons.tolist(), strict=True)) == expected
+        assert claimed.rows.tolist() == [row for row in range(PEOPLE) if expected[row][0] == TaskState.SUBMITTING]
+        assert claimed.msisdns.tolist() == audience.msisdns[claimed.rows].tolist()
+        assert (stored.submitted_at[claimed.rows] == NOON).all()
+
+
+def test_a_lifted_stop_and_an_ended_order_forbid_nothing(
+    database: Database, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    audience = people(4)
+    with database.transaction() as connection:
+        order = issue(connection, audience)
+        for lifted in (False, True):
+            stops.put_stops(connection, audience.keys[:2], np.full(2, 5 + lifted), np.full(2, lifted))
+        put_orders(connection, orders_of(audience.keys[2:], "offer-1"), NOON)
+        ended = replace(orders_of(audience.keys[2:], "offer-1", OrderChange.REVERSED), revisions=np.full(2, 2))
+        put_orders(connection, ended, NOON)
+        assert len(claim(connection, order, 0, NOON, channel, 10, memo).rows) == 4
+
+
+def test_a_work_order_that_may_not_run_is_untouched(
+    database: Database, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    quiet = replace(channel, quiet_from=time(0), quiet_until=time(23, 59, 59))
+    with database.transaction() as connection:
+        order = issue(connection, people(5))
+        ledger.set_state(connection, order.name, WorkOrderState.PAUSED)
+        assert len(claim(connection, order, 0, NOON, channel, 10, memo).rows) == 0
+        ledger.set_state(connection, order.name, WorkOrderState.ACCEPTED)
+        assert len(claim(connection, order, 0, NOON - 61, channel, 10, memo).rows) == 0
+        assert len(claim(connection, order, 0, NOON, quiet, 10, memo).rows) == 0
+        assert ledger.counts(connection, order.name)[TaskState.OPEN] == 5
+        assert len(claim(connection, order, 0, NOON, channel, 10, memo).rows) == 5
+
+
+def test_open_tasks_of_a_cancelled_or_ended_work_order_end(
+    database: Database, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with database.transaction() as connection:
+        cancelled = issue(connection, people(5), name="a/1/sms/hq", state=WorkOrderState.CANCELLED)
+        ended = issue(connection, people(5), name="b/1/sms/hq")
+        claim(connection, cancelled, 0, NOON, channel, 10, memo)
+        claim(connection, ended, 0, NOON + 3600, channel, 10, memo)
+        assert ledger.counts(connection, cancelled.name)[TaskState.SUPPRESSED] == 5
+        assert ledger.counts(connection, ended.name)[TaskState.EXPIRED] == 5
+        assert len(memo.settled_rows) == 10
+        assert sorted(memo.finished_orders) == ["a/1/sms/hq", "b/1/sms/hq"]
+
+
+def test_nothing_booked_may_leave_after_the_validity(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        order = issue(connection, people(5))
+        assert claim(connection, order, 0, NOON, channel, 2, memo).submit_by == NOON + SUBMIT_SECONDS
+        assert claim(connection, order, 0, order.end_at - 5, channel, 2, memo).submit_by == order.end_at
+
+
+def test_work_orders_go_by_priority_then_start_then_name(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        issue(connection, people(2), name="a/1/sms/hq", start_at=NOON - 5)
+        issue(connection, people(4), name="b/1/sms/hq", start_at=NOON - 9)
+        issue(connection, people(6), name="c/1/sms/hq", priority=1)
+        issue(connection, people(8), name="d/1/app_push/hq", priority=9)
+        issue(connection, people(8), name="e/1/sms/45", priority=9)
+        busy: set[tuple[str, int]] = set()
+        names = []
+        while (claimed := take(connection, "hq", channel, TERMS, NOON, 10, busy, memo)) is not None:
+            names.append(claimed.work_order.name)
+            busy.add((claimed.work_order.name, claimed.block.number))
+        assert names == ["c/1/sms/hq", "b/1/sms/hq", "a/1/sms/hq"]
+        # Everybody of the later ones was contacted by the first.
+        assert ledger.counts(connection, "a/1/sms/hq")[TaskState.SUPPRESSED] == 2
+
+
+def test_a_throttled_message_is_no_contact_and_can_be_claimed_again(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        order = issue(connection, people(3))
+        claimed = claim(connection, order, 0, NOON, channel, 10, memo)
+        outcomes = np.array([SendOutcome.THROTTLED, SendOutcome.ACCEPTED, SendOutcome.REFUSED], dtype=np.uint8)
+        done = record(connection, claimed, outcomes, True, NOON, memo)
+        assert (done.accepted, done.pending) == (1, 1)
+        block = ledger.load_block(connection, order.name, 0)
+        assert block is not None
+        assert block.states.tolist() == [TaskState.OPEN, TaskState.SUBMITTED, TaskState.FAILED]
+        assert block.submitted_at.tolist() == [0, NOON, 0]
+        assert claim(connection, order, 0, NOON + 1, channel, 10, memo).rows.tolist() == [0]
+
+
+def test_an_unanswered_message_is_lost_where_the_vendor_cannot_tell_repeats(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        order = issue(connection, people(3))
+        claimed = claim(connection, order, 0, NOON, channel, 10, memo)
+        record(connection, claimed, np.full(3, NO_ANSWER, dtype=np.uint8), False, NOON, memo)
+        assert ledger.counts(connection, order.name)[TaskState.UNKNOWN] == 3
+        assert len(reclaim(connection, order, 0, NOON, channel, TERMS, memo).rows) == 0
+
+
+def test_what_a_crash_left_is_sent_again_only_while_the_vendor_recognises_it(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    audience = people(4)
+    for dedupe_seconds, waited, expected in ((0, 0, 0), (600, 500, 3), (600, 541, 0), (10**6, 86_341, 0)):
+        terms = replace(TERMS, dedupe_seconds=dedupe_seconds)
+        with undone(sqlite) as connection:
+            order = issue(connection, audience, end_at=NOON + 10**6)
+            claim(connection, order, 0, NOON, channel, 10, memo)
+            stops.put_stops(connection, audience.keys[:1], np.array([NOON]), np.array([False]))
+            again = reclaim(connection, order, 0, NOON + waited, channel, terms, memo)
+            assert len(again.rows) == expected
+            counted = ledger.counts(connection, order.name)
+            # Who said stop since is not sent to again, but a receipt may yet tell that they were reached.
+            assert counted[TaskState.SUBMITTED] == (1 if expected else 0)
+            assert counted[TaskState.UNKNOWN] == (0 if expected else 4)
+
+
+def test_a_message_first_taken_at_its_second_sending_was_a_contact_then(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        order = issue(connection, people(4))
+        claim(connection, order, 0, NOON, channel, 10, memo)
+        again = reclaim(connection, order, 0, NOON + 300, channel, TERMS, memo)
+        outcomes = np.array([SendOutcome.ACCEPTED, SendOutcome.DUPLICATE, SendOutcome.THROTTLED, NO_ANSWER], np.uint8)
+        done = record(connection, again, outcomes, True, NOON + 301, memo)
+        block = ledger.load_block(connection, order.name, 0)
+        assert block is not None
+        assert block.submitted_at.tolist() == [NOON + 301, NOON, NOON, NOON]
+        # Throttled now, perhaps taken before: nobody may say it was no contact.
+        assert block.states.tolist() == [TaskState.SUBMITTED] * 2 + [TaskState.SUBMITTING] * 2
+        assert done.pending == 2
