@@ -113,7 +113,7 @@ def _render(text: str, origins: Mapping[str, Origin], people: pa.Table, chars_ma
 def _shown(column: pa.ChunkedArray, origin: Origin) -> pa.Array:
     plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(_AS_TEXT[origin.kind](column), _CONTROL, " "))
     blank = pc.or_kleene(pc.is_null(plain), pc.equal(plain, ""))
-    return _one_array(pc.if_else(pc.fill_null(blank, True), origin.fallback, plain))
+    return _one_array(pc.if_else(blank, origin.fallback, plain))
 
 
 def _rounded(column: pa.ChunkedArray, decimals: int) -> pa.ChunkedArray:

@@ -91,4 +91,5 @@ async def _serve(settings: HqSettings) -> None:
         levels.drain()
         bell.ring_all()
         await server.stop(STOP_SECONDS)
+        database.write_busy_seconds(settings.data_dir / "busy_seconds.json")
         database.close()

@@ -11,7 +11,7 @@ from common.kernel.marketing_state import MarketingState
 from common.kernel.task import TaskReason, TaskState
 from hq.audience import Manifest
 from hq.campaigns import Campaign, CampaignState
-from hq.effect import SAMPLE_RATIO_P_MIN, Effect, effect, sample_ratio_p
+from hq.effect import HELD_OUT_MIN, SAMPLE_RATIO_P_MIN, Effect, effect, sample_ratio_p
 from hq.evaluation import FATES, Cell, Evaluation, Place
 
 Document = dict[str, Any]
@@ -139,6 +139,7 @@ def _effect(found: Evaluation) -> Document:
     groups = {
         "contactable": asdict(found.meant) | {"rate": found.meant.rate},
         "held_out": asdict(found.held_out) | {"rate": found.held_out.rate},
+        "least_people": HELD_OUT_MIN,
     }
     if isinstance(answer, Effect):
         return groups | {"stated": True, "not_stated_because": ""} | asdict(answer)

@@ -176,9 +176,11 @@ class _Checker:
             **dict.fromkeys(_TEXT_FUNCTIONS, self.text_function),
         }
 
-    def check(self, node: exp.Expr, depth: int) -> _Typed:
+    def check(self, node: exp.Expr | None, depth: int) -> _Typed:
         while type(node) is exp.Paren:
             node = node.this
+        if node is None:
+            _refuse(self.text, 0, f"a part of an expression is missing; {_GRAMMAR}")
         if depth > RULE_DEPTH_MAX:
             self.refuse(node, f"the rule nests deeper than {RULE_DEPTH_MAX}; simplify it")
         rule = self.rules.get(type(node))

@@ -51,7 +51,7 @@ def _within(rule: Rule, enrolled: Sequence[str]) -> Rule:
     home = exp.column(exp.to_identifier(PROVINCE, quoted=True))
     codes = [exp.Literal.number(int(code)) for code in enrolled]
     here = exp.In(this=home, expressions=codes) if codes else exp.false()
-    return Rule(rule.text, rule.columns, exp.and_(exp.paren(rule.tree.copy()), here, copy=False))
+    return Rule(rule.text, rule.columns, exp.and_(rule.tree, here))
 
 
 def columns_read(campaign: Campaign, catalogue: Catalogue) -> list[str]:

@@ -79,6 +79,7 @@ async def _serve(settings: ProvinceSettings) -> None:
         await until_told(*jobs)
     finally:
         await server.stop(STOP_SECONDS)
+        database.write_busy_seconds(settings.data_dir / "busy_seconds.json")
         database.close()
 
 

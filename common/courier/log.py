@@ -161,7 +161,7 @@ def raise_epoch(connection: Connection, peer: str, stream: str, above: int = 0) 
     # By way of negative numbers: no row may ever meet another's old number.
     for value in (shift - log_entry.c.sequence, -log_entry.c.sequence):
         connection.execute(update(log_entry).where(*ours).values(sequence=value))
-    raised = LogPosition(at.epoch + 1, 1, at.head - shift, 0, 0)
+    raised = LogPosition(max(at.epoch, above) + 1, 1, at.head - shift, 0, 0)
     connection.execute(
         update(log)
         .where(*_is(log, peer, stream))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
@@ -28,6 +32,8 @@ class Database:
         self._reads = _engine(url, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(READERS, "store-read")
+        self.busy_seconds: Counter[str] = Counter()
+        """How long each kind of work (by function) kept a store thread."""
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -53,10 +59,17 @@ class Database:
             self._readers, self._within, self.snapshot, work, arguments
         )
 
-    @staticmethod
-    def _within(scope: Callable[[], Any], work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        with scope() as connection:
-            return work(connection, *arguments)
+    def _within(self, scope: Callable[[], Any], work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        begun = time.perf_counter()
+        try:
+            with scope() as connection:
+                return work(connection, *arguments)
+        finally:
+            self.busy_seconds[work.__qualname__] += time.perf_counter() - begun
+
+    def write_busy_seconds(self, path: Path) -> None:
+        """Leave `busy_seconds` as JSON, for whoever wants to know where a node's time went."""
+        path.write_text(json.dumps(self.busy_seconds), encoding="utf-8")
 
     def create(self, *metadata: MetaData) -> None:
         """Create missing tables as declared; for tests and throw-away nodes (real nodes migrate)."""

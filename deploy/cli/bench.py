@@ -2,6 +2,79 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from deploy.bench import Measured
+from deploy.bench import loop as measure_loop
 
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+TASKS_MAX = 10_000_000
+
+
+@app.callback()
+def bench() -> None:
+    """Measure this machine."""
+
+
+@app.command()
+def loop(
+    tasks: Annotated[int, typer.Option(min=1_000, max=TASKS_MAX, help="Contacts to carry.")] = 500_000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
+) -> None:
+    """Contacts a second from HQ to a province, a vendor and back, every step durable, on this machine."""
+    bars: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:  # fmt: skip
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=total)
+            progress.update(bars[name], completed=done, total=total)
+
+        measured = asyncio.run(measure_loop(Path(root), tasks, tell))
+    if as_json:
+        typer.echo(json.dumps(_document(measured)))
+    else:
+        _show(measured)
+    raise typer.Exit(1 if measured.unsettled else 0)
+
+
+def _document(measured: Measured) -> dict[str, Any]:
+    return {
+        "contacts_per_second": round(measured.contacts_per_second),
+        "tasks": measured.tasks,
+        "wall_seconds": round(measured.seconds, 2),
+        "peak_rss_mib": round(measured.peak_rss_mib),
+        "stage_shares": {stage: round(share, 3) for stage, share in measured.stage_shares.items()},
+        "cpu_shares": {name: round(share, 3) for name, share in measured.cpu_shares.items()},
+        "cpu_seconds": round(measured.cpu_seconds, 1),
+        "unsettled_tasks": measured.unsettled,
+    }
+
+
+def _show(measured: Measured) -> None:
+    console = Console()
+    console.print(
+        f"[bold]{measured.contacts_per_second:,.0f} contacts/s[/bold]  {measured.tasks:,} contacts in "
+        f"{measured.seconds:.1f} s, {measured.cpu_seconds:.1f} processor seconds, "
+        f"largest process {measured.peak_rss_mib:,.0f} MiB, {measured.unsettled:,} unsettled",
+        highlight=False,
+    )
+    table = Table("share of store time", "", "share of processor time", "", box=None)
+    stages, processes = list(measured.stage_shares.items()), list(measured.cpu_shares.items())
+    for row in range(max(len(stages), len(processes))):
+        left = stages[row] if row < len(stages) else ("", None)
+        right = processes[row] if row < len(processes) else ("", None)
+        table.add_row(*(cell for name, share in (left, right) for cell in (name, "" if share is None else f"{share:.0%}")))
+    console.print(table)

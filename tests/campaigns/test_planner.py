@@ -28,6 +28,7 @@ from common.runtime.database import Database
 from common.wire import codec
 from hq import planner as planner_module
 from hq.audience import Audience
+from hq.campaign_file import load
 from hq.campaigns import CampaignState, Step
 from hq.planner import RETRY_SECONDS, SELECTIONS, Planner
 from hq.rule_language import everyone
@@ -35,6 +36,7 @@ from hq.selection import Selection
 from hq.store import campaigns, work_orders
 from hq.store.campaigns import WaveState
 from hq.store.tables import province, wave
+from hq.work_orders import planned
 
 PEOPLE = 3_000
 START, DAY = 1_772_326_800, 86_400
@@ -177,6 +179,7 @@ class Failing(Database):
         raise PowerCutError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_crash_at_any_transaction_changes_nothing(
@@ -338,6 +341,18 @@ def test_a_selection_frozen_before_a_pause_waits(
     take(database, Step.RESUME)
     plan(START + 120)
     assert len(keys_of(database, 1)) > 0
+
+
+@pytest.mark.parametrize("step", [Step.PAUSE, Step.CANCEL])
+def test_what_stopped_a_moment_ago_is_neither_selected_nor_cut(
+    database: Database, running: Audience, file: str, step: Step
+) -> None:
+    take(database, step)
+    orders = planned(load(file), 1, {("sms", "hq"): 5})
+    with database.transaction() as connection:
+        assert not work_orders.record_selection(connection, "spring", 1, "{}")
+        assert not work_orders.begin_cut(connection, "spring", 1, orders, START)
+        assert ledger.work_orders(connection) == []
 
 
 def test_a_campaign_finishes_when_nothing_can_happen_any_more(database: Database, plan: Callable[..., None]) -> None:

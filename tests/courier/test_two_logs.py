@@ -303,7 +303,7 @@ class Feed(TwoSides):
         self.check_arrived()
 
 
-run = settings(max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+run = settings(max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
 Outbox.TestCase.settings = run
 Feed.TestCase.settings = run
 TestOutbox = Outbox.TestCase

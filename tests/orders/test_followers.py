@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ ALL = (0, 2**63 - 1)
 
 def _order(number: str, msisdn: int, revision: int = 1, change: OrderChange = SUBSCRIBED) -> BssOrder:
     return BssOrder(number, revision, msisdn, "5g", change, 5900, START)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """One kind of store: what followers put is tried on every kind where it is stored."""
+    return f"sqlite:///{tmp_path / 'node.db'}"
 
 
 class Script:
