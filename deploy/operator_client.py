@@ -12,7 +12,6 @@ import grpc
 from google.protobuf.message import Message
 from liandong.campaign.v1 import campaign_pb2 as pb
 from liandong.campaign.v1.campaign_pb2_grpc import CampaignServiceStub
-
 from pydantic import Field, ValidationError
 
 from common.kernel.refusal import invalid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -24,20 +25,22 @@ PARTS = (
     "held_out", "delivered", "suppressed", "expired", "failed", "unknown", "open", "in_flight", "unreachable",
     "not_yet_waved",
 )  # fmt: skip
-COLUMNS = (
-    "issued", "open", "in_flight", "delivered", "suppressed", "expired", "failed", "unknown", "contacted",
-    "responded", "ordered",
-)  # fmt: skip
+FATES = ("open", "in_flight", "delivered", "suppressed", "expired", "failed", "unknown")
+RATES = {"response_rate": "responded", "success_rate": "ordered"}
+"""Of those contacted."""
+ANSWERS = ("contacted", "responded", "ordered", *RATES)
+WIDTH_MAX = 1_000
 GOOD, BAD = "green", "bold red"
 
 
 def show(document: Document, language: str, console: Console) -> None:
     """Print the report; `language` is "zh" or "en"."""
-    console.print(_Page(document, language).whole())
+    console.print(_Page(document, language, console).whole())
 
 
 class _Page:
-    def __init__(self, document: Document, language: str) -> None:
+    def __init__(self, document: Document, language: str, console: Console) -> None:
+        self._console = console
         self._report = document
         self._language = language
 
@@ -72,19 +75,24 @@ class _Page:
         return Text(f"✗ {self._said('open_sum')} · {self._said('unaccounted')} {people['unaccounted']:,}", style=BAD)
 
     def _tasks(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
-        for name in ("wave", "channel", "node"):
-            table.add_column(self._said(name), no_wrap=True)
-        for name in (*COLUMNS, "response_rate", "success_rate"):
-            table.add_column(self._said(name), justify="right", no_wrap=True)
+        """One table, or two where the console is too narrow for one."""
+        fates = [fate for fate in FATES if self._report["total"][fate]]
+        whole = self._table(["issued", *fates, *ANSWERS])
+        wide = self._console.options.update(max_width=WIDTH_MAX)
+        if self._console.measure(whole, options=wide).maximum <= self._console.width:
+            return whole
+        return Group(self._table(["issued", *fates]), Text(), self._table([*ANSWERS]))
+
+    def _table(self, columns: list[str]) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        totals = _cells(self._report["total"], columns)
+        table.add_column(self._said("place"), no_wrap=True)
+        for name, total in zip(columns, totals, strict=True):
+            # Headers fold; a number cut off would lie.
+            table.add_column(self._said(name), justify="right", overflow="fold", min_width=len(total))
         for (wave, channel, node), row in self._by_node().items():
-            cells = (f"{row[name]:,}" for name in COLUMNS)
-            rates = (_share(row["responded"], row["contacted"]), _share(row["ordered"], row["contacted"]))
-            table.add_row(str(wave), self._channel(channel), self._node(node), *cells, *rates)
-        total = self._report["total"]
-        rates = (_share(total["responded"], total["contacted"]), _share(total["ordered"], total["contacted"]))
-        table.add_section()
-        table.add_row(self._said("total"), "", "", *(f"{total[name]:,}" for name in COLUMNS), *rates, style="bold")
+            table.add_row(f"{wave} {self._channel(channel)} {self._node(node)}", *_cells(row, columns))
+        table.add_row(self._said("total"), *totals, style="bold")
         return table
 
     def _by_node(self) -> dict[tuple[int, str, str], Counter[str]]:
@@ -92,7 +100,8 @@ class _Page:
         found: dict[tuple[int, str, str], Counter[str]] = {}
         for row in self._report["rows"]:
             place = (row["wave"], row["channel"], row["node"])
-            found.setdefault(place, Counter()).update({name: row[name] for name in COLUMNS})
+            counts = {name: row[name] for name in ("issued", *FATES, *ANSWERS) if name not in RATES}
+            found.setdefault(place, Counter()).update(counts)
         return found
 
     def _reasons(self) -> list[RenderableType]:
@@ -180,6 +189,10 @@ class _Page:
             return self._said("hq")
         home = PROVINCES.get(int(node))
         return node if home is None else f"{node} {home.name_zh if self._language == 'zh' else home.name_en}"
+
+
+def _cells(row: Mapping[str, int], columns: list[str]) -> list[str]:
+    return [_share(row[RATES[name]], row["contacted"]) if name in RATES else f"{row[name]:,}" for name in columns]
 
 
 def _share(part: int, whole: int) -> str:

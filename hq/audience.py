@@ -183,21 +183,6 @@ def build_audience(warehouse: Warehouse, rule: Rule, holdout: HoldOut) -> Audien
     return Audience(manifest, target, held_out)
 
 
-def contactable(
-    warehouse: Warehouse,
-    rule: Rule,
-    holdout: HoldOut,
-    choices: Sequence[Rule | None],
-    columns: Sequence[str] = (),
-    keys: Keys | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """As Warehouse.assign, without the people held out. `warehouse` is at the audience's snapshot version."""
-    for batch in warehouse.assign(rule, choices, columns, keys):
-        kept = batch.filter(pa.array(~holdout.drawn(_array(batch, KEY))))
-        if kept.num_rows:
-            yield kept
-
-
 def preview(warehouse: Warehouse, rule: Rule, columns: Sequence[str] = (), rows: int = 10) -> list[dict[str, Any]]:
     """A few of the people selected: "subscriber" is a masked key, and what is personal is left out."""
     if not 0 < rows <= PREVIEW_ROWS_MAX:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection
 
 from common.courier.bell import Bell
 from common.kernel.columns import Keys, in_sorted
@@ -22,10 +21,10 @@ from common.runtime.database import Database
 from hq import selection as selections
 from hq.audience import Manifest, Warehouse, load_audience
 from hq.campaign_file import load
-from hq.campaigns import Campaign, CampaignState, Step
+from hq.campaigns import Campaign, CampaignState
 from hq.rule_language import check_rule, everyone
 from hq.selection import Selection
-from hq.store import campaigns, work_orders
+from hq.store import campaigns, feed, provinces, work_orders
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import Share, blocks, choices, columns_read, planned, shares
 
@@ -83,7 +82,7 @@ class Planner:
             if not await self._cut(campaign, wave.number):
                 return
         if stored.state is CampaignState.APPROVED and campaign.attribution_over_at <= self._clock.now():
-            await self._database.write(_finish, stored.name)
+            await self._database.write(work_orders.finish, stored.name)
 
     async def _select(self, stored: StoredCampaign, campaign: Campaign, number: int) -> bool:
         """Freeze whom the wave takes. False where the campaign was paused or cancelled meanwhile."""
@@ -92,7 +91,7 @@ class Planner:
             keys = await asyncio.to_thread(self._audience_keys, stored)
         else:
             keys = await self._database.read(work_orders.chosen_keys, campaign, number, now)
-        enrolled = await self._database.read(campaigns.enrolled)
+        enrolled = await self._database.read(provinces.enrolled)
         frozen = await asyncio.to_thread(self._freeze, stored, campaign, number, keys, enrolled, now)
         log.info("campaign %s wave %d: %d chosen, %d unreachable", stored.name, number, len(keys), frozen.unreachable)
         return await self._database.write(work_orders.record_selection, stored.name, number, frozen.to_json())
@@ -114,8 +113,8 @@ class Planner:
         pieces = selections.pieces(self._selections, frozen, order.channel, order.node)
         coming = blocks(order.name, pieces)
         while some := await asyncio.to_thread(lambda: list(islice(coming, BLOCKS_A_TRANSACTION))):
-            await self._database.write(work_orders.cut, order.node, some, self._clock.now())
-            self._bell.ring(order.node, work_orders.WORK_ORDERS)
+            await self._database.write(work_orders.cut, order, some, self._clock.now())
+            self._bell.ring(order.node, feed.WORK_ORDERS)
 
     def _audience_keys(self, stored: StoredCampaign) -> Keys:
         """The people of the approved audience who are not held out, ascending."""
@@ -156,8 +155,3 @@ def _divided(
         assigned = list(warehouse.assign(everyone(), rules, columns, chunk))
         people = pa.Table.from_batches(assigned) if assigned else None
         yield len(chunk), list(shares(campaign, wave, people, catalogue)) if people is not None else []
-
-
-def _finish(connection: Connection, name: str) -> None:
-    if work_orders.over(connection, name):
-        campaigns.move(connection, name, Step.FINISH)

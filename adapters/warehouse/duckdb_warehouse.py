@@ -15,7 +15,7 @@ from common.kernel.columns import Keys
 from common.kernel.refusal import invalid, missing
 from common.kernel.tag import CHOICE, KEY, ORDINAL, PROVINCE, Catalogue
 
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT = "256MB"
 """What a query holds before it spills to disk."""
 BATCH_ROWS = 122_880
 

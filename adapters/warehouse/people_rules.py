@@ -17,6 +17,8 @@ from common.kernel.tag import RESERVED, Tag
 
 DUPLICATE = "duplicate: the number is on an earlier line"
 COLLISION = "two numbers share one subscriber key; neither can be told apart, report both to HQ"
+NUMBERS_SHARE = 0.9
+NUMBERS_NOTE = "column {} holds phone numbers and is left out: a number lives in the vault only"
 _USUAL = r"^(\+?86|0086)?1[3-9][0-9]{9}$"
 _COUNTRY = 86 * 10**11
 
@@ -56,9 +58,19 @@ def duplicates(keys: Keys, numbers: NDArray[np.int64]) -> tuple[Mask, Mask]:
     return repeats, collisions
 
 
-def snapshot_tags(tags: Sequence[Tag], apart: Sequence[str]) -> tuple[list[tuple[str, Tag]], list[str]]:
-    """(name in the file, tag) of every column but those in `apart`, none taking a snapshot's own name; and notes."""
+def holds_numbers(cells: pa.Array) -> bool:
+    """Whether nearly all cells that are not blank are mobile numbers."""
+    if not (pa.types.is_integer(cells.type) or pa.types.is_string(cells.type)):
+        return False
+    there = pc.drop_null(cells)
+    return len(there) > 0 and float(np.mean(msisdns(pc.cast(there, pa.string())) > 0)) > NUMBERS_SHARE
+
+
+def snapshot_tags(
+    tags: Sequence[Tag], apart: Sequence[str], taken: Sequence[str] = RESERVED
+) -> tuple[list[tuple[str, Tag]], list[str]]:
+    """(name in the file, tag) of every column but those in `apart`, none with a name in `taken`; and notes."""
     kept = [tag for tag in tags if tag.name not in apart]
-    names, notes = repaired([tag.name for tag in kept], RESERVED)
+    names, notes = repaired([tag.name for tag in kept], taken)
     renamed = [Tag(name, t.type, t.nullable, t.tag_class, t.sensitivity) for name, t in zip(names, kept, strict=True)]
     return [(tag.name, new) for tag, new in zip(kept, renamed, strict=True)], notes

@@ -12,12 +12,12 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from adapters.warehouse.people_rules import snapshot_tags
 from adapters.warehouse.rejects import Rejects
+from adapters.warehouse.subscriber_import import tags_of
 from adapters.warehouse.table_file import open_table
 from common.kernel.keyed_hash import mix, salt, uniform
 from common.kernel.refusal import invalid
-from common.kernel.tag import PROVINCE, Tag
+from common.kernel.tag import PROVINCE, RESERVED, Tag
 
 NUMBER = "msisdn"
 GUANGXI, HEBEI = 45, 13
@@ -137,7 +137,7 @@ def read_customers(file: Path, id_column: str, seed: int) -> Customers:
     if rows.num_rows == 0:
         raise invalid(f"{file.name} has no line with an id in column {name}; nothing was read")
     numbers, homes = _demo_identity(rows.column(name), seed)
-    tags, notes = snapshot_tags(table.tags, ())
+    tags, notes = tags_of(table, (), (*RESERVED, NUMBER))
     columns = {NUMBER: numbers, PROVINCE: homes} | {tag.name: rows.column(old) for old, tag in tags}
     return Customers(pa.table(columns), tuple(tag for _, tag in tags), rejects, (*table.notes, *notes))
 

@@ -66,12 +66,17 @@ class Snapshots:
         path = self.directory / manifest["file"]
         return Snapshot(version, path, manifest["sha256"], manifest["rows"], Catalogue(tags))
 
-    def publish(self, people: Iterable[pa.RecordBatch], catalogue: Catalogue) -> Snapshot:
+    def publish(
+        self, people: Iterable[pa.RecordBatch], catalogue: Catalogue, after: Snapshot | None = None
+    ) -> Snapshot:
         """The next version; people who are just those of the latest one make no new version.
 
-        Raises Refusal STATE_CONFLICT where another publisher took the version meanwhile.
+        `after` is the snapshot the people were made from. Raises Refusal STATE_CONFLICT where it is not the latest
+        any more, or somebody else publishes meanwhile.
         """
         last = self.latest()
+        if last != after:
+            raise conflict("another import published people meanwhile; run this one again")
         handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.directory)
         os.close(handle)
         path = Path(temporary)

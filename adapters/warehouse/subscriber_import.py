@@ -7,7 +7,7 @@ import that was interrupted is simply run again.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,24 +22,28 @@ from adapters.warehouse.duckdb_warehouse import connect, quoted
 from adapters.warehouse.people_rules import (
     COLLISION,
     DUPLICATE,
+    NUMBERS_NOTE,
     duplicates,
+    holds_numbers,
     msisdns,
     province_codes,
     snapshot_tags,
 )
 from adapters.warehouse.rejects import Rejects
 from adapters.warehouse.snapshots import Snapshot, Snapshots
-from adapters.warehouse.table_file import Batch, TableFile, open_table
+from adapters.warehouse.table_file import Batch, TableFile, first_rows, open_table
 from common.delivery import vault
 from common.kernel.columns import Keys, Mask, Rows, in_sorted
 from common.kernel.province import PROVINCES
 from common.kernel.refusal import invalid, missing
 from common.kernel.subscriber import subscriber_keys
-from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Tag, TagType, merge
+from common.kernel.tag import KEY, ORDINAL, PROVINCE, RESERVED, Catalogue, Tag, TagType, merge
 from common.runtime.database import Database
 
 VAULT_ROWS = 100_000
 """People in one vault transaction."""
+NUMBERS_LOOK = 1_000
+"""Rows looked at to tell a column of phone numbers."""
 
 Progress = Callable[[int], None]
 """Called with how many records were read so far."""
@@ -98,7 +102,7 @@ def import_subscribers(
     """
     table = _open(file, {number: TagType.TEXT, province: TagType.TEXT}, types, encoding)
     number, province = _name(table, number), _name(table, province)
-    tags, notes = snapshot_tags(table.tags, (number, province)) if snapshots else ([], [])
+    tags, notes = tags_of(table, (number, province)) if snapshots else ([], [])
     rejects = Rejects()
     with tempfile.TemporaryDirectory() as scratch:
         staged = _stage(table, number, province, tags, federation_key, Path(scratch), rejects, progress)
@@ -132,7 +136,7 @@ def import_tags(
         raise missing("no people are known yet; run liandong import subscribers FILE first")
     table = _open(file, {number: TagType.TEXT}, types, encoding)
     number = _name(table, number)
-    tags, notes = snapshot_tags(table.tags, (number,))
+    tags, notes = tags_of(table, (number,))
     if not tags:
         raise invalid(f"{file.name} has no column beside {number}; there is no tag to join")
     rejects = Rejects()
@@ -145,6 +149,17 @@ def import_tags(
         _refuse_nothing(table, staged, rejects)
         snapshot = _publish(snapshots, staged, tags, Path(scratch), new_people=False)
     return Imported(int(staged.good.sum()), 0, rejects, (*table.notes, *notes), snapshot)
+
+
+def tags_of(
+    table: TableFile, apart: Sequence[str], taken: Sequence[str] = RESERVED
+) -> tuple[list[tuple[str, Tag]], list[str]]:
+    """(name in the file, tag) of the columns that may be tags, and notes on those renamed or left out."""
+    rows = first_rows(table, NUMBERS_LOOK)
+    phones = [name for name in rows.schema.names if holds_numbers(rows.column(name))] if rows else []
+    notes = [NUMBERS_NOTE.format(name) for name in phones if name not in apart]
+    tags, renamed = snapshot_tags(table.tags, (*apart, *phones), taken)
+    return tags, [*notes, *renamed]
 
 
 def _open(file: Path, own: dict[str, TagType], types: Mapping[str, TagType] | None, encoding: str | None) -> TableFile:
@@ -283,7 +298,7 @@ def _publish(
             known = {tag.name.casefold(): tag.name for tag in last.catalogue}
         query = _merge_query(catalogue, known, tags, has_known=last is not None, new_people=new_people)
         people = connection.sql(query).to_arrow_reader(VAULT_ROWS)
-        return snapshots.publish(_numbered(people, last.rows if last else 0), catalogue)
+        return snapshots.publish(_numbered(people, last.rows if last else 0), catalogue, last)
 
 
 def _merged(old: Catalogue, tags: list[Tag]) -> Catalogue:
@@ -341,5 +356,5 @@ def _numbered(people: pa.RecordBatchReader, next_ordinal: int) -> Iterator[pa.Re
         new = pc.is_null(ordinals).to_numpy(zero_copy_only=False)
         filled = pc.fill_null(ordinals, 0).to_numpy().astype(np.uint32)
         filled[new] = next_ordinal + np.arange(new.sum(), dtype=np.uint32)
-        next_ordinal += int(new.sum())
+        pass
         yield batch.set_column(place, ORDINAL, pa.array(filled))

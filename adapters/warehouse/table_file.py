@@ -76,6 +76,12 @@ def open_table(path: Path, types: Mapping[str, TagType] | None = None, encoding:
     return _open_text(path, types or {}, encoding)
 
 
+def first_rows(table: TableFile, count: int) -> pa.RecordBatch | None:
+    """A look at the typed values; None where no line is fit."""
+    first = next(table.batches(Rejects()), None)
+    return first.columns.slice(0, count) if first else None
+
+
 def _open_text(path: Path, types: Mapping[str, TagType], encoding: str | None) -> TableFile:
     form = survey(path, encoding)
     names, notes = repaired(form.header, ())

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+import grpc.aio
 import pyarrow as pa
 from liandong.campaign.v1 import campaign_pb2 as pb
 
-from common.kernel.refusal import Refusal
+from common.kernel.bss import SourceUnavailable
 from common.runtime.clock import write_offset
 from deploy.demo import checks
 from deploy.demo.checks import Check
@@ -80,7 +81,7 @@ async def play(plan: Plan, tell: Teller) -> Outcome:
     return await Story(plan, tell).play()
 
 
-@dataclass(slots=True)
+@dataclass
 class Story:
     plan: Plan
     tell: Teller
@@ -148,12 +149,7 @@ class Story:
         self.tell.step("started", processes=len(processes.names()))
 
     async def _all_connected(self, hq: OperatorClient) -> bool:
-        try:
-            await hq.campaigns()
-        except Refusal:
-            raise
-        except Exception:  # noqa: BLE001 - HQ is not up yet; the wait has an end
-            return False
+        await hq.campaigns()
         return motion.query(self.local.database(HQ), "SELECT count(*) FROM session")[0][0] == len(PROVINCES)
 
     async def _approve(self, hq: OperatorClient) -> None:
@@ -235,11 +231,14 @@ class Story:
         write_offset(self.local.clock_file, moment - int(time.time()))
 
     async def _until(self, what: str, seconds: float, done: Callable[[], Awaitable[bool]]) -> None:
+        """A process that is down just now only takes longer."""
         end = time.monotonic() + seconds
-        while not await done():
-            if time.monotonic() > end:
-                raise DemoFailedError(f"waited {seconds:.0f} s for {what}; the logs are in {self.local.logs}")
+        while time.monotonic() < end:
+            with suppress(grpc.aio.AioRpcError, SourceUnavailable):
+                if await done():
+                    return
             await asyncio.sleep(POLL_SECONDS)
+        raise DemoFailedError(f"waited {seconds:.0f} s for {what}; the logs are in {self.local.logs}")
 
 
 def _world(campaign: Campaign, seed: int) -> World:

@@ -23,7 +23,7 @@ from hq.campaigns import Campaign, Step
 from hq.planner import AUDIENCES
 from hq.rule_language import check_rule
 from hq.selection import Selection
-from hq.store import campaigns, work_orders
+from hq.store import campaigns, feed, work_orders
 from hq.store.campaigns import StoredCampaign, StoredWave, WaveCounts
 
 PAGE_SIZE_MAX = 200
@@ -122,7 +122,7 @@ class CampaignApi(campaign_pb2_grpc.CampaignServiceServicer):
     async def _step(self, name: str, step: Step) -> pb.Campaign:
         _, told = await self._database.write(work_orders.step, name, step, self._clock.now())
         for province in told:
-            self._bell.ring(province, work_orders.CONTROL)
+            self._bell.ring(province, feed.CONTROL)
         return await self._campaign(name)
 
     async def _campaign(self, name: str) -> pb.Campaign:
@@ -130,7 +130,10 @@ class CampaignApi(campaign_pb2_grpc.CampaignServiceServicer):
 
 
 def _page(connection: Connection, after: str, size: int) -> list[pb.Campaign]:
-    return [_status(connection, stored.name) for stored in campaigns.page(connection, after, size)]
+    found = [_status(connection, stored.name) for stored in campaigns.page(connection, after, size)]
+    for each in found:
+        each.ClearField("yaml")
+    return found
 
 
 def _status(connection: Connection, name: str) -> pb.Campaign:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -13,7 +12,7 @@ from common.delivery.tables import STATE_COLUMNS, task_block, work_order
 from common.kernel.refusal import conflict, missing
 from common.kernel.task import IN_FLIGHT, TaskState
 from hq.campaigns import Campaign, CampaignState, Step, take
-from hq.store.tables import campaign, province, wave
+from hq.store.tables import campaign, wave
 
 
 class WaveState(IntEnum):
@@ -184,11 +183,6 @@ def wave_counts(connection: Connection, name: str) -> dict[int, WaveCounts]:
         )
         for number, orders, *tasks_by_state in connection.execute(query)
     }
-
-
-def enrolled(connection: Connection) -> Sequence[str]:
-    """Codes of the provinces that have enrolled, ascending."""
-    return connection.execute(select(province.c.code).order_by(province.c.code)).scalars().all()
 
 
 def _campaign(row: Any) -> StoredCampaign:

@@ -7,19 +7,16 @@ from collections.abc import Iterable
 import numpy as np
 from sqlalchemy import Connection
 
-from common.courier import log
 from common.delivery import ledger
 from common.delivery.orders import owners_between
 from common.kernel.columns import Keys, in_sorted
-from common.kernel.task_block import TaskBlock
+from common.kernel.task import TaskEvent, TaskReason
+from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import HQ_NODE, MOVES, WorkOrder, WorkOrderCommand, WorkOrderState, command
-from common.wire import codec
 from hq.campaigns import Campaign, CampaignState, Step
-from hq.store import campaigns
+from hq.store import campaigns, feed
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import chosen
-
-WORK_ORDERS, CONTROL = "work_orders", "control"
 
 COMMANDS = {
     Step.PAUSE: WorkOrderState.PAUSED,
@@ -61,15 +58,25 @@ def begin_cut(connection: Connection, name: str, number: int, orders: Iterable[W
     for order in orders:
         ledger.put_work_order(connection, order)
         if order.node != HQ_NODE:
-            log.append(connection, order.node, WORK_ORDERS, [codec.feed_entry(order)], now)
+            feed.put(connection, order.node, [order], now)
     return True
 
 
-def cut(connection: Connection, node: str, blocks: Iterable[TaskBlock], now: int) -> None:
-    """Issue blocks of a work order; one that was issued before, with its feed entry, is passed over."""
-    new = [block for block in blocks if ledger.insert_block(connection, block)]
-    if node != HQ_NODE:
-        log.append(connection, node, WORK_ORDERS, [codec.feed_entry(block) for block in new], now)
+def cut(connection: Connection, order: WorkOrder, blocks: Iterable[TaskBlock], now: int) -> None:
+    """Issue blocks of a work order; one that was issued before, with its feed entry, is passed over.
+
+    Where the province has rejected the work order meanwhile, nobody will contact these people: their tasks end here.
+    """
+    known = ledger.load_work_order(connection, order.name)
+    rejected = known is not None and known.state is WorkOrderState.REJECTED
+    issued = [_closed(block, now) if rejected else block for block in blocks]
+    new = [block for block in issued if ledger.insert_block(connection, block)]
+    if order.node != HQ_NODE and not rejected:
+        feed.put(connection, order.node, new, now)
+
+
+def _closed(block: TaskBlock, now: int) -> TaskBlock:
+    return advance(block, np.arange(len(block)), TaskEvent.SUPPRESS, TaskReason.CANCELLED, now)[0]
 
 
 def end_cut(connection: Connection, name: str, number: int) -> None:
@@ -87,10 +94,11 @@ def step(connection: Connection, name: str, taken: Step, now: int) -> tuple[Stor
     return stored, sorted(set(told) - {HQ_NODE})
 
 
-def over(connection: Connection, name: str) -> bool:
-    """Whether every wave is cut and every work order has ended."""
+def finish(connection: Connection, name: str) -> bool:
+    """Finish the campaign if every wave is cut and every work order has ended."""
     cut_all = all(wave.state is WaveState.CUT for wave in campaigns.waves(connection, name))
-    return cut_all and all(not MOVES[order.state] for order in ledger.work_orders(connection, campaign=name))
+    ended = cut_all and all(not MOVES[order.state] for order in ledger.work_orders(connection, campaign=name))
+    return ended and campaigns.move(connection, name, Step.FINISH)[1]
 
 
 def _of_wave(connection: Connection, name: str, number: int) -> list[WorkOrder]:
@@ -103,6 +111,5 @@ def _command(connection: Connection, order: WorkOrder, to: WorkOrderState, now: 
     commanded = command(order, to, order.version + 1)
     ledger.put_work_order(connection, commanded)
     if order.node != HQ_NODE:
-        told = WorkOrderCommand(order.name, to, commanded.version)
-        log.append(connection, order.node, CONTROL, [codec.feed_entry(told)], now)
+        feed.put(connection, order.node, [WorkOrderCommand(order.name, to, commanded.version)], now)
     return True

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.warehouse.population import make_population, read_customers, write_population
+from adapters.warehouse.table_file import open_table
 from common.kernel.marketing_state import MarketingState
 from common.kernel.refusal import Refusal
-from common.kernel.tag import Catalogue, Tag, TagType
+from common.kernel.tag import Catalogue
 from hq.campaign_file import check, load
 from hq.yaml_source import SOURCE_BYTES_MAX
 
@@ -155,26 +157,17 @@ def test_an_empty_previous_wave_may_be_taken_up_once_it_has_ended(file: str, cat
     assert check(text, catalogue).end_at(1) < check(text, catalogue).select_at(2)
 
 
-TELCO = [("Contract", TagType.TEXT), ("tenure", TagType.INTEGER), ("MonthlyCharges", TagType.NUMBER)]
-DEMO_TAGS = {
-    "campaign.yaml": [
-        ("device_5g", TagType.BOOLEAN),
-        ("plan_price_yuan", TagType.INTEGER),
-        ("monthly_data_mb", TagType.INTEGER),
-        ("data_allowance_mb", TagType.INTEGER),
-        ("complaint_90", TagType.INTEGER),
-        ("plan", TagType.TEXT),
-        ("arpu_yuan", TagType.NUMBER),
-        ("app_active", TagType.BOOLEAN),
-        ("app_days_30", TagType.INTEGER),
-        ("tenure_months", TagType.INTEGER),
-    ],
-    "churn.yaml": [*TELCO, ("InternetService", TagType.TEXT)],
-}
+def test_the_example_suits_made_up_people(tmp_path: Path) -> None:
+    made = write_population(make_population(50, 1), tmp_path)["hq"]
+    campaign = check((DEMO / "campaign.yaml").read_text("utf-8"), Catalogue(tuple(open_table(made).tags)))
+    used = {choice.channel for wave in campaign.waves for choice in wave.channels}
+    assert used == {"app_push", "sms", "local_sms", "outbound_call"}
 
 
-@pytest.mark.parametrize("name", DEMO_TAGS)
-def test_the_example_files_are_right(name: str) -> None:
-    tags = Catalogue(tuple(Tag(tag, kind) for tag, kind in DEMO_TAGS[name]))
-    campaign = check((DEMO / name).read_text("utf-8"), tags)
-    assert len(campaign.waves) == 2
+def test_the_example_suits_the_customer_file() -> None:
+    customers = Path(__file__).parents[2].parent / "shared" / "data" / "ibm_telco_churn.csv"
+    if not customers.exists():
+        pytest.skip(f"{customers} is not on this machine")
+    tags = read_customers(customers, "customerID", 1).tags
+    campaign = check((DEMO / "churn.yaml").read_text("utf-8"), Catalogue(tags))
+    assert campaign.audience == "Contract = 'Month-to-month' AND tenure <= 12"

@@ -91,7 +91,8 @@ def test_a_campaign_goes_from_file_to_running(
         assert (await client.cancel("spring")).state == pb.CAMPAIGN_STATE_CANCELLED
         with pytest.raises(Refusal, match="spring is CANCELLED"):
             await client.pause("spring")
-        assert [c.name for c in await client.campaigns()] == ["spring"]
+        assert [(c.name, c.yaml) for c in await client.campaigns()] == [("spring", "")]
+        assert (await client.status("spring")).yaml == file
         assert await client.report("spring") == {"campaign": "spring"}
 
     ask(talk)

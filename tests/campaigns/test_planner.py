@@ -328,6 +328,23 @@ def test_a_wave_whose_cutting_began_is_cut_to_its_end(
     assert len(keys_of(database, 1)) == Selection.from_json(first.selection).selected
 
 
+def test_what_is_cut_after_a_rejection_ends_at_once(
+    database: Database, database_url: str, plan: Callable[..., None]
+) -> None:
+    failing = Failing(database_url)
+    failing.fatal, failing.committed = 2, True
+    plan(START, failing)
+    failing.close()
+    name = "spring/1/local_sms/45"
+    with database.transaction() as connection:
+        ledger.set_state(connection, name, WorkOrderState.REJECTED)
+    plan(START + 60)
+    with database.snapshot() as connection:
+        counts = ledger.counts(connection, name)
+    assert counts[TaskState.SUPPRESSED] == sum(counts.values()) > 0
+    assert len(feed(database, "45", "work_orders")) == 1
+
+
 def test_a_selection_frozen_before_a_pause_waits(
     database: Database, database_url: str, plan: Callable[..., None]
 ) -> None:

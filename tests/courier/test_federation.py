@@ -34,8 +34,10 @@ def counts(node: Node, order: WorkOrder) -> dict[TaskState, int]:
     return {state: tasks for state, tasks in node.do(ledger.counts, order.name).items() if tasks}
 
 
-def entries(node: Node) -> int:
-    return node.do(lambda connection: len(connection.execute(select(log_entry.c.sequence)).all()))
+def entries(node: Node, peer: str) -> int:
+    """How many log entries for `peer` are kept."""
+    kept = select(log_entry.c.sequence).where(log_entry.c.peer == peer)
+    return node.do(lambda connection: len(connection.execute(kept).all()))
 
 
 def deliver(connection: Connection, order: WorkOrder, number: int, rows: int, now: int) -> None:
@@ -84,7 +86,7 @@ def test_a_work_order_goes_down_is_accepted_and_its_results_come_up(world: Begin
             assert mirrored.settled_at.tolist() == [NOW + 5] * 20
             w.tell("45", "results", deliver, order, 1, 10)
             await until(lambda: state_of(w.hq, order) == WorkOrderState.COMPLETED)
-            await until(lambda: entries(w.hq) == entries(w.provinces["45"]) == 0)
+            await until(lambda: entries(w.hq, "45") == entries(w.provinces["45"], "hq") == 0)
 
     asyncio.run(story())
 
@@ -227,7 +229,7 @@ def test_a_restored_province_is_told_what_it_forgot_and_sends_nothing_settled_ag
             w.hq.do(feed.put, "45", [stop_of(5)], NOW)
             w.hq.do(stops.put_stops, np.array([5]), np.array([NOW]), np.array([False]))
             await until(lambda: counts(w.hq, order).get(TaskState.DELIVERED) == 4 and 5 in stopped(node))
-            await until(lambda: entries(w.hq) == 0)
+            await until(lambda: entries(w.hq, "45") == 0)
             await w.stop_province("45")
             _restore(w, "45", backup)
             assert counts(w.provinces["45"], order) == {TaskState.OPEN: 10}
@@ -253,7 +255,7 @@ def test_a_restored_hq_is_told_again_what_it_had_confirmed(world: Begin, tmp_pat
             w.tell("45", "control", record_stop, 6)
             w.hq.do(feed.put, "45", [stop_of(9)], NOW)
             await until(lambda: state_of(w.hq, order) == WorkOrderState.COMPLETED and stopped(w.hq) == [6])
-            await until(lambda: entries(w.provinces["45"]) == entries(w.hq) == 0)
+            await until(lambda: entries(w.hq, "45") == entries(w.provinces["45"], "hq") == 0)
             await w.stop_hq()
             _restore(w, "hq", backup)
             assert counts(w.hq, order) == {TaskState.OPEN: 10}

@@ -23,9 +23,8 @@ from common.runtime.clock import SystemClock
 from common.runtime.database import Database
 from common.wire import tls
 from common.wire.server import build_channel, build_server
-from hq.provision import register
 from hq.rpc.federation import ACCESS, Federation, Pace
-from hq.store import feed
+from hq.store import feed, provinces
 from hq.store import tables as hq_tables
 from province.inbox import Inbox
 from province.rpc.hq_client import HqClient
@@ -33,7 +32,6 @@ from province.store import tables as province_tables
 
 NOW = 1_790_000_000
 CODES = ("45", "13")
-LEVEL_TWO = {name: channel for name, channel in CHANNELS.items() if channel.level == 2}
 
 
 def work_order(node: str, tasks: int, name: str = "spring", channel: str = "local_sms") -> WorkOrder:
@@ -72,7 +70,7 @@ class World:
         self.hq = Node(directory / "hq.db")
         self.provinces = {code: Node(directory / f"{code}.db") for code in CODES}
         for code in CODES:
-            self.hq.do(register, code, NOW)
+            self.hq.do(provinces.enroll, code, NOW)
         self.hq.do(vault.put_subscribers, np.arange(1, 11), np.arange(8613800000001, 8613800000011), 45)
         self.port = 0
         self._server: grpc.aio.Server | None = None
@@ -98,7 +96,7 @@ class World:
             node.database,
             SystemClock(),
             node.bell,
-            Inbox(LEVEL_TWO),
+            Inbox(CHANNELS),
             code,
             f"127.0.0.1:{self.port}",
             self.credentials(tls.Identity("province", code)),
@@ -150,7 +148,7 @@ class World:
 async def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for something that will come true."""
     async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(holds):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - what it waits for is in a database
             await asyncio.sleep(0.02)
 
 

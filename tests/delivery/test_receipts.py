@@ -161,6 +161,16 @@ def test_the_last_receipt_completes_the_work_order_once(
         assert stored.state is WorkOrderState.COMPLETED
 
 
+def test_a_work_order_is_not_complete_before_all_its_blocks_are_here(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        order = issue(connection, people(3), task_count=4)
+        claim(connection, order, 0, NOON, channel, 10, memo)
+        apply_receipts(connection, receipts([(0, 1, NOON), (1, 1, NOON), (2, 1, NOON)]), NOON, memo)
+        assert memo.finished_orders == []
+
+
 texts = st.sampled_from(
     [("1", Response.INTERESTED), ("N", Response.REFUSED), ("TD", Response.OPTED_OUT), ("?", Response.RESPONDED)]
 )

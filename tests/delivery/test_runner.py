@@ -226,6 +226,16 @@ def test_nothing_is_sent_after_submit_by(
     assert not vendor.taken
 
 
+def test_a_booking_that_took_too_long_is_never_sent(
+    sqlite_file: Database, people: Any, issue: Any, drive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "SUBMIT_SECONDS", 0)
+    stored(sqlite_file, issue, people(10))
+    vendor, started = Vendor(), real_time.monotonic()
+    drive(vendor, lambda _: real_time.monotonic() > started + 0.5)
+    assert vendor.submit_bys == []
+
+
 def test_time_alone_settles_what_is_left(sqlite_file: Database, people: Any, issue: Any, drive: Any, memo: Any) -> None:
     stored(sqlite_file, issue, people(40))
     vendor, wall = Vendor(), Wall()

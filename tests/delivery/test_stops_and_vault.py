@@ -37,6 +37,15 @@ def test_a_stop_known_already_is_no_news(database: Database) -> None:
         assert stops.stopped_between(connection, 0, 9).tolist() == [3, 5]
 
 
+def test_of_a_stop_and_a_lifting_at_one_moment_the_stop_stands(database: Database) -> None:
+    keys, at = np.array([5]), np.array([10])
+    for lifted in (True, False, True):
+        with database.transaction() as connection:
+            stops.put_stops(connection, keys, at, np.array([lifted]))
+    with database.snapshot() as connection:
+        assert stops.stopped_between(connection, 0, 9).tolist() == [5]
+
+
 def test_numbers_come_back_aligned_with_the_keys_asked(database: Database) -> None:
     with database.transaction() as connection:
         added, clashes = vault.put_subscribers(connection, np.array([30, 10, 20]), np.array([3, 1, 2]), 45)

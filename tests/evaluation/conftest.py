@@ -65,7 +65,7 @@ class Campaign:
     def plan(self, at: int) -> None:
         """Let every wave due at `at` be cut."""
         self.clock.at = at
-        asyncio.run(self._planner.step())
+        asyncio.run(self._planner.tick())
 
     def deliver(self) -> None:
         """Bring open tasks to states drawn at random, most of them delivered."""
@@ -102,8 +102,7 @@ class Campaign:
         )
         self.clock.at += days * DAY
         with self._database.transaction() as connection:
-            put_orders(connection, records, self.clock.at)
-        return size
+            return int(put_orders(connection, records, self.clock.at).sum())
 
     def report(self) -> Document:
         with self._database.snapshot() as connection:

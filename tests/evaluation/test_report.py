@@ -146,3 +146,14 @@ def _fields(value: object, inside: str = "") -> set[str]:
     if not isinstance(value, dict) or inside.endswith("_by"):
         return set()
     return set(value).union(*(_fields(each, name) for name, each in value.items()))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_no_number_is_cut_off_on_a_narrow_screen(campaign: Campaign, language: str) -> None:
+    campaign.plan(START + 60)
+    campaign.deliver()
+    report = campaign.report()
+    printed = _printed(report, language, width=80)
+    fates = ("issued", "delivered", "suppressed", "expired", "failed", "unknown", "contacted", "responded")
+    for name in fates:
+        assert f"{report['total'][name]:,}" in printed, name

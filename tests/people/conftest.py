@@ -51,7 +51,8 @@ def make_warehouse(snapshots: Snapshots) -> MakeWarehouse:
             "ordinal": pa.array(np.arange(rows, dtype=np.uint32)),
             "province": pa.array(np.where(np.arange(rows) % 3 == 0, 13, 45).astype(np.int16)),
         }
-        snapshots.publish(pa.table(identity | columns).to_batches(), Catalogue(tuple(tags)))
+        people = pa.table(identity | columns).to_batches()
+        snapshots.publish(people, Catalogue(tuple(tags)), snapshots.latest())
         return DuckDbWarehouse.open(snapshots)
 
     return make

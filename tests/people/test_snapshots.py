@@ -36,8 +36,8 @@ def test_a_snapshot_is_read_back_as_published(snapshots: Snapshots) -> None:
 
 def test_versions_stay_and_equal_people_make_no_new_one(snapshots: Snapshots) -> None:
     first = snapshots.publish(table(5).to_batches(), TAGS)
-    assert snapshots.publish(table(5).to_batches(max_chunksize=2), TAGS) == first
-    second = snapshots.publish(table(5, "silver").to_batches(), TAGS)
+    assert snapshots.publish(table(5).to_batches(max_chunksize=2), TAGS, first) == first
+    second = snapshots.publish(table(5, "silver").to_batches(), TAGS, first)
     assert (second.version, snapshots.versions()) == (2, [1, 2])
     assert snapshots.open(1) == first
     assert first.path.exists()
@@ -69,10 +69,10 @@ def test_a_crash_while_publishing_leaves_the_last_version(
 
     monkeypatch.setattr(module.os, "link", power_cut)
     with pytest.raises(OSError, match="power cut"):
-        snapshots.publish(table(6).to_batches(), TAGS)
+        snapshots.publish(table(6).to_batches(), TAGS, first)
     monkeypatch.undo()
     assert snapshots.latest() == first
-    assert snapshots.publish(table(7).to_batches(), TAGS).version == 2
+    assert snapshots.publish(table(7).to_batches(), TAGS, first).version == 2
 
 
 def test_of_two_publishers_one_wins_and_the_other_is_told(snapshots: Snapshots) -> None:
@@ -87,6 +87,14 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(snapshots: Snapshots) 
     latest = snapshots.latest()
     assert latest is not None
     assert (latest.rows, parquet.read_metadata(latest.path).num_rows) == (4, 4)
+
+
+def test_people_made_from_an_old_version_are_not_published(snapshots: Snapshots) -> None:
+    first = snapshots.publish(table(5).to_batches(), TAGS)
+    snapshots.publish(table(6).to_batches(), TAGS, first)
+    with pytest.raises(Refusal, match="run this one again"):
+        snapshots.publish(table(7).to_batches(), TAGS, first)
+    assert snapshots.versions() == [1, 2]
 
 
 def test_a_version_that_is_not_there_is_refused(snapshots: Snapshots) -> None:

@@ -48,7 +48,7 @@ def join(file: Path, snapshots: Snapshots, **options: Any) -> Imported:
 
 def numbers(database: Database) -> dict[int, int]:
     with database.snapshot() as connection:
-        return dict(connection.execute(select(vault.c.msisdn, vault.c.province)).tuples().all())
+        return {row.msisdn: row.province for row in connection.execute(select(vault))}
 
 
 def key(msisdn: int) -> int:
@@ -194,6 +194,16 @@ def test_columns_may_not_pass_for_the_warehouses_own(tmp_path: Path, database: D
     assert (row["ordinal"], row["province"]) == (0, 45)
     assert (row["ordinal_2"], row["Subscriber_Key_2"], row["province_2"]) == (5, 6, 7)
     assert sum("is called" in note for note in done.notes) == 3
+
+
+def test_a_column_of_phone_numbers_never_becomes_a_tag(
+    tmp_path: Path, database: Database, snapshots: Snapshots
+) -> None:
+    file = write(tmp_path / "a.csv", "number,省份,home,friend\n13800000001,45,1,13900000001\n13800000002,45,2,\n")
+    done = bring(file, database, snapshots)
+    assert done.snapshot is not None
+    assert [tag.name for tag in done.snapshot.catalogue] == ["home"]
+    assert "column friend holds phone numbers and is left out: a number lives in the vault only" in done.notes
 
 
 def test_tags_are_joined_to_people_known(tmp_path: Path, database: Database, snapshots: Snapshots) -> None:
