@@ -16,7 +16,7 @@ from typing import NoReturn
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from common.kernel.refusal import invalid
 from common.kernel.tag import Catalogue, TagType
@@ -92,6 +92,9 @@ _GRAMMAR = (
     "a rule may use AND, OR, NOT, = <> < <= > >=, BETWEEN, IN (…), LIKE, IS NULL, + - * / %, "
     "lower, upper, length, abs, coalesce, DATE '…' and TIMESTAMP '…'"
 )
+_VALUES = (TokenType.STRING, TokenType.IDENTIFIER, TokenType.NUMBER)
+_WORD = re.compile(r"\w[\w ]*")
+_SIGNS = frozenset({"(", ")", ",", ".", "=", "==", "<>", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%"})
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -115,19 +118,26 @@ def _check_tokens(text: str) -> None:
         tokens = sqlglot.tokenize(text, dialect="duckdb")
     except SqlglotError:
         _refuse(text, 0, "a quote is not closed; close it (a quote inside text is written twice: 'it''s')")
-    depth = 0
+    if not tokens:
+        _refuse(text, 0, "the rule holds only a comment; write a condition")
     for token in tokens:
         if token.comments:
             _refuse(text, token.start, "comments are not allowed; remove the comment at or after this place")
         if token.token_type is TokenType.SEMICOLON:
             _refuse(text, token.start, "one rule is one expression; remove the semicolon")
-        depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
+        if token.token_type not in _VALUES and not _WORD.fullmatch(token.text) and token.text not in _SIGNS:
+            _refuse(text, token.start, f"{token.text} is not allowed; {_GRAMMAR}")
+    _check_brackets(text, [token for token in tokens if token.token_type in (TokenType.L_PAREN, TokenType.R_PAREN)])
+
+
+def _check_brackets(text: str, brackets: list[Token]) -> None:
+    depth = 0
+    for bracket in brackets:
+        depth += 1 if bracket.token_type is TokenType.L_PAREN else -1
         if depth < 0:
-            _refuse(text, token.start, "this bracket was never opened; remove it or open it")
+            _refuse(text, bracket.start, "this bracket was never opened; remove it or open it")
         if depth > RULE_DEPTH_MAX:
-            _refuse(text, token.start, f"brackets nest deeper than {RULE_DEPTH_MAX}; simplify the rule")
-    if not tokens:
-        _refuse(text, 0, "the rule holds only a comment; write a condition")
+            _refuse(text, bracket.start, f"brackets nest deeper than {RULE_DEPTH_MAX}; simplify the rule")
 
 
 def _parse(text: str) -> exp.Expr:
@@ -139,7 +149,8 @@ def _parse(text: str) -> exp.Expr:
         _refuse(text, _error_offset(text, place), f"not understood near {place.get('highlight')!r}; {_GRAMMAR}")
     except RecursionError:
         _refuse(text, 0, f"the rule nests deeper than {RULE_DEPTH_MAX}; simplify it")
-    except SqlglotError:
+    except (SqlglotError, AttributeError, TypeError, ValueError, LookupError):
+        # The parser itself may stumble: it did over "{:}".
         _refuse(text, 0, f"not understood; {_GRAMMAR}")
 
 

@@ -55,7 +55,7 @@ class PoolPage:
     rejects: tuple[str, ...] = ()
 
 
-class SourceUnavailable(Exception):
+class SourceUnavailable(Exception):  # noqa: N818
     """The source did not answer; asking again from the same token loses nothing."""
 
 

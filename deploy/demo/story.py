@@ -105,11 +105,12 @@ class Story:
             await self._wave(hq, 1)
             if trouble:
                 await trouble
-            await self._days(hq, (1, 2, 3))
+            await self._days((1, 2, 3))
             await self._second_wave(hq)
-            await self._days(hq, (4, 6, 8, 10, 13))
+            await self._days((4, 6, 8, 10, 13))
             self._step_to(self.campaign.attribution_over_at + HOUR)
-            await self._quiet(hq)
+            await self._until("wave 2 to end", SETTLE_SECONDS_MAX, lambda: self._ended(hq, 2))
+            await self._quiet()
             report = await hq.report(self.campaign.name)
             restarts = dict(processes.restarts)
         found = await asyncio.to_thread(checks.all_checks, self.local, self.world, self.campaign, report)
@@ -175,6 +176,7 @@ class Story:
 
     async def _second_wave(self, hq: OperatorClient) -> None:
         """Selected at night; what is ordered before the morning suppresses those tasks at both levels."""
+        await self._until("wave 1 to end", SETTLE_SECONDS_MAX, lambda: self._ended(hq, 1))
         selected_at = self.campaign.select_at(2)
         self._step_to(selected_at + 60)
 
@@ -184,14 +186,14 @@ class Story:
 
         await self._until("wave 2 to be cut", SETTLE_SECONDS_MAX, cut)
         self._step_to(self.world.midnight + 4 * DAY + HOUR)
-        await self._quiet(hq)
+        await self._quiet()
         self._step_to(self.world.midnight + 4 * DAY + 9 * HOUR + 60)
         await self._wave(hq, 2)
 
-    async def _days(self, hq: OperatorClient, days: tuple[int, ...]) -> None:
+    async def _days(self, days: tuple[int, ...]) -> None:
         for day in days:
             self._step_to(self.world.midnight + day * DAY + 20 * HOUR + 1800)
-            await self._quiet(hq)
+            await self._quiet()
             self.tell.step("day", day=day + 1, orders=self._orders())
 
     def _orders(self) -> int:
@@ -201,9 +203,14 @@ class Story:
             self.first_order_seconds = time.monotonic() - self.begun
         return int(str(taken))
 
-    async def _quiet(self, hq: OperatorClient) -> None:
+    async def _ended(self, hq: OperatorClient, number: int) -> bool:
+        """Messages of which nothing is heard end as unknown when their time for receipts is over."""
+        wave = (await hq.status(self.campaign.name)).waves[number - 1]
+        self._show(number, wave)
+        return wave.open + wave.in_flight == 0
+
+    async def _quiet(self) -> None:
         """Everything that this moment brings has arrived everywhere."""
-        del hq
         await self._until("orders and results to arrive", SETTLE_SECONDS_MAX, self._still)
 
     async def _still(self) -> bool:

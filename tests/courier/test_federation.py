@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,8 @@ def test_a_command_that_overtakes_its_work_order_is_obeyed_when_it_is_whole(worl
         async with world() as w:
             order = work_order("45", 20)
             w.start_province("45")
-            w.hq.do(ledger.put_work_order, order)
             command = WorkOrderCommand(order.name, WorkOrderState.CANCELLED, 2)
+            w.hq.do(ledger.put_work_order, replace(order, state=command.state, version=command.version))
             w.hq.do(feed.put, "45", [command], NOW)
             w.hq.bell.ring("45", "control")
             await until(lambda: w.hq.do(log.position, "45", "control").committed == 1)
@@ -261,7 +262,7 @@ def test_a_restored_hq_is_told_again_what_it_had_confirmed(world: Begin, tmp_pat
             assert counts(w.hq, order) == {TaskState.OPEN: 10}
             w.issue(work_order("45", 10, "later"), block(work_order("45", 10, "later"), 0, 10))
             await w.start_hq()
-            await until(lambda: state_of(w.hq, order) == WorkOrderState.COMPLETED and stopped(w.hq) == [6])
+            await until(lambda: state_of(w.hq, order) == WorkOrderState.COMPLETED and stopped(w.hq) == [6, 9])
             await until(lambda: state_of(w.provinces["45"], work_order("45", 10, "later")) == WorkOrderState.ACCEPTED)
 
     asyncio.run(story())

@@ -161,6 +161,7 @@ def test_a_torn_line_at_the_end_is_dropped(world: World) -> None:
     world.bss()
     assert _shown(world) == whole[:-1]
     world.bss().advance()
+    world.bss()
     assert sorted(map(str, _shown(world))) == sorted(map(str, whole))
 
 

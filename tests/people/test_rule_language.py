@@ -94,7 +94,7 @@ def test_an_allowed_rule_runs(text: str) -> None:
         *("current_user = 'x'", "version() = 'x'", "sleep(1)", "query('SELECT 1')", "regexp_matches(Contract, 'x')"),
         *("tenure = 1; DROP TABLE people", "tenure = 1;", "; tenure = 1", "app_active -- comment"),
         *("app_active /* comment */", "/* c */ app_active", "/*+ hint */ app_active", "-- only a comment"),
-        *("x -> x + 1", "list_filter([1], x -> x > 0)", "lambda x: x", "[1][1] = 1", "{'a': 1}.a = 1"),
+        *("x -> x + 1", "{:}", "list_filter([1], x -> x > 0)", "lambda x: x", "[1][1] = 1", "{'a': 1}.a = 1"),
         *("Contract::BLOB = 'x'", "CAST(tenure AS VARCHAR) = '1'", "TRY_CAST(Contract AS INT) = 1", "tenure::INT = 1"),
         *("CAST(born AS DATE) > DATE '2000-01-01'", "CAST('1' AS INTEGER) = 1", "INTERVAL 1 DAY > born"),
         *("*", "COUNT(*) > 1", "people.* = 1", "COLUMNS(*) = 1", "sum(tenure) > 1", "max(tenure) OVER () = 1"),

@@ -85,7 +85,10 @@ def test_importing_a_file_again_changes_nothing(tmp_path: Path, database: Databa
     assert snapshots.versions() == [1]
 
 
-def test_ordinals_stay_and_new_people_take_the_next(tmp_path: Path, database: Database, snapshots: Snapshots) -> None:
+def test_ordinals_stay_and_new_people_take_the_next(
+    tmp_path: Path, database: Database, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriber_import, "VAULT_ROWS", 50)
     before = people(bring(write(tmp_path / "a.csv", GOOD), database, snapshots).snapshot)
     more = GOOD + "".join(f"1390000{i:04d},13,{i},new\n" for i in range(200))
     after = people(bring(write(tmp_path / "b.csv", more), database, snapshots).snapshot)
