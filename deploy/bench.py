@@ -88,7 +88,7 @@ async def loop(root: Path, tasks: int, tell: Tell) -> Measured:
     try:
         async with connect(local.home(HQ) / "operator" / "operator.toml") as hq:
             await _start(local, processes, hq, campaign.schedule.start + 60)
-            seconds, unsettled, cpu, peak = await _run(local, processes, hq, tell)
+            seconds, unsettled, cpu, peak = await _run(processes, hq, tell)
     finally:
         await processes.stop()
         await link.cut()
@@ -102,15 +102,13 @@ async def _start(local: Local, processes: Supervisor, hq: OperatorClient, moment
     for name, arguments in local.processes().items():
         if name in (HQ, PROVINCE, VENDOR, f"bss-{HQ}", f"bss-{PROVINCE}"):
             await processes.start(name, arguments)
-    while not motion.query(local.database(HQ), "SELECT 1 FROM session"):
+    while not motion.query(local.database(HQ), "SELECT 1 FROM session"):  # noqa: ASYNC110 - another process writes it
         await asyncio.sleep(POLL_SECONDS)
     applied = await hq.apply(CAMPAIGN)
     await hq.approve(applied.campaign.name, applied.campaign.version)
 
 
-async def _run(
-    local: Local, processes: Supervisor, hq: OperatorClient, tell: Tell
-) -> tuple[float, int, dict[str, float], float]:
+async def _run(processes: Supervisor, hq: OperatorClient, tell: Tell) -> tuple[float, int, dict[str, float], float]:
     """Seconds from the approval until all is settled at HQ, what is not, processor seconds, the largest RSS in MiB."""
     begun, before, peak = time.monotonic(), _cpu(processes), 0.0
     while True:

@@ -108,7 +108,9 @@ def connect(operator: Path) -> OperatorClient:
     try:
         settings = OperatorSettings.model_validate(tomllib.loads(operator.read_text(encoding="utf-8")))
     except OSError as error:
-        message = f"{operator}: {error.strerror}; `liandong hq init` makes operator/operator.toml, name it by --operator"
+        message = (
+            f"{operator}: {error.strerror}; `liandong hq init` makes operator/operator.toml, name it by --operator"
+        )
         raise invalid(message) from error
     except (ValidationError, tomllib.TOMLDecodeError) as error:
         raise invalid(f"{operator}: {error}") from error

@@ -18,7 +18,9 @@ from hq.settings import HqSettings
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 Config = Annotated[Path, typer.Option("--config", help="HQ's settings file.", envvar="LIANDONG_HQ_CONFIG")]
 
-app = typer.Typer(help="Headquarters: plan, coordinate, evaluate.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Headquarters: plan, coordinate, evaluate.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 @app.command()

@@ -19,7 +19,9 @@ Config = Annotated[
     Path, typer.Option("--config", help="The province's settings file.", envvar="LIANDONG_PROVINCE_CONFIG")
 ]
 
-app = typer.Typer(help="A province: local channels, BSS, results up.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="A province: local channels, BSS, results up.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 @app.command()

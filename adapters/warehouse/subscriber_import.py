@@ -356,5 +356,5 @@ def _numbered(people: pa.RecordBatchReader, next_ordinal: int) -> Iterator[pa.Re
         new = pc.is_null(ordinals).to_numpy(zero_copy_only=False)
         filled = pc.fill_null(ordinals, 0).to_numpy().astype(np.uint32)
         filled[new] = next_ordinal + np.arange(new.sum(), dtype=np.uint32)
-        pass
+        next_ordinal += int(new.sum())
         yield batch.set_column(place, ORDINAL, pa.array(filled))

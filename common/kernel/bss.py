@@ -55,7 +55,7 @@ class PoolPage:
     rejects: tuple[str, ...] = ()
 
 
-class SourceUnavailable(Exception):  # noqa: N818
+class SourceUnavailable(Exception):
     """The source did not answer; asking again from the same token loses nothing."""
 
 

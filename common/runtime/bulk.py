@@ -49,7 +49,8 @@ def _insert(connection: Connection, table: Table, columns: Mapping[str, Column],
     into = f"INSERT INTO {table.name} ({names})"
     if connection.dialect.name == "sqlite":
         return _insert_sqlite(connection, f"{into} VALUES ({{}}) ON CONFLICT ({key}) {on_conflict}", rows)
-    return _insert_postgresql(connection, table, names, f"{into} SELECT {names} FROM {{}} ON CONFLICT ({key}) {on_conflict}", rows)
+    statement = f"{into} SELECT {names} FROM {{}} ON CONFLICT ({key}) {on_conflict}"  # noqa: S608 - our own names
+    return _insert_postgresql(connection, table, names, statement, rows)
 
 
 def _insert_sqlite(connection: Connection, statement: str, rows: list[Sequence[Any]]) -> int:

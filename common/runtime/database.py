@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ class Database:
         self._reads = _engine(url, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(READERS, "store-read")
-        self.busy_seconds: Counter[str] = Counter()
+        self.busy_seconds: defaultdict[str, float] = defaultdict(float)
         """How long each kind of work (by function) kept a store thread."""
 
     @contextmanager

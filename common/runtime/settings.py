@@ -42,7 +42,11 @@ class NodeSettings(BaseSettings):
     """What HQ and provinces have in common."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__", nested_model_default_partial_update=True
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
     toml_path: ClassVar[Path]
 
@@ -89,7 +93,8 @@ def load(model: type[Settings], path: Path) -> Settings:
         loaded: Settings = bound()
     except (ValidationError, ValueError) as error:
         raise invalid(f"{path}: {_explain(error)}") from error
-    return _anchored(loaded, path.parent.resolve())
+    anchored: Settings = _anchored(loaded, path.parent.resolve())
+    return anchored
 
 
 def _explain(error: ValueError) -> str:

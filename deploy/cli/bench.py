@@ -74,7 +74,9 @@ def _show(measured: Measured) -> None:
     table = Table("share of store time", "", "share of processor time", "", box=None)
     stages, processes = list(measured.stage_shares.items()), list(measured.cpu_shares.items())
     for row in range(max(len(stages), len(processes))):
-        left = stages[row] if row < len(stages) else ("", None)
-        right = processes[row] if row < len(processes) else ("", None)
-        table.add_row(*(cell for name, share in (left, right) for cell in (name, "" if share is None else f"{share:.0%}")))
+        table.add_row(*_cells(stages, row), *_cells(processes, row))
     console.print(table)
+
+
+def _cells(shares: list[tuple[str, float]], row: int) -> tuple[str, str]:
+    return (shares[row][0], f"{shares[row][1]:.0%}") if row < len(shares) else ("", "")

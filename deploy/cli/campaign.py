@@ -22,9 +22,7 @@ T = TypeVar("T")
 
 app = typer.Typer(help="Plan, approve, watch and stop campaigns.", no_args_is_help=True)
 
-Operator = Annotated[
-    Path, typer.Option("--operator", help="The operator's settings file.", envvar="LIANDONG_OPERATOR")
-]
+Operator = Annotated[Path, typer.Option("--operator", help="The operator's settings file.", envvar="LIANDONG_OPERATOR")]
 File = Annotated[Path, typer.Option("--file", "-f", help="The campaign file.")]
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
 OPERATOR = Path("operator.toml")
@@ -83,7 +81,8 @@ def cancel(name: Name, operator: Operator = OPERATOR) -> None:
 
 @app.command()
 def status(
-    name: Annotated[str, typer.Argument(help="One campaign; left out: all of them.")] = "", operator: Operator = OPERATOR
+    name: Annotated[str, typer.Argument(help="One campaign; left out: all of them.")] = "",
+    operator: Operator = OPERATOR,
 ) -> None:
     """Where campaigns and their waves stand."""
     if name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -143,7 +143,7 @@ def _database(settings: NodeSettings) -> Iterator[Database]:
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[object]:
+def _reading(file: Path) -> Iterator[Callable[[int], None]]:
     with Progress(
         SpinnerColumn(), TextColumn(f"reading {file.name}"), TextColumn("{task.completed:,.0f} lines"),
         TimeElapsedColumn(), console=Console(stderr=True), transient=True,

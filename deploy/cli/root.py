@@ -60,8 +60,8 @@ def enroll(
     )
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def test(
+@app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_tests(
     context: typer.Context,
     fast: Annotated[bool, typer.Option("--fast", help="Without real processes and servers.")] = False,
 ) -> None:

@@ -14,7 +14,7 @@ from adapters.channels.journal import read_journal
 from common.kernel.contact_rules import CONTACT_CAP_SECONDS
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.task import TERMINAL, TaskState
-from deploy.local.federation import HQ, NODES, PROVINCES, Local, World
+from deploy.local.federation import HQ, NODES, PROVINCES, Local
 from deploy.local.motion import query
 from hq.audience import HoldOut
 from hq.campaigns import Campaign
@@ -50,7 +50,7 @@ class Contacts:
     accepted_at: NDArray[np.int64]
 
 
-def all_checks(local: Local, world: World, campaign: Campaign, report: dict[str, Any]) -> list[Check]:
+def all_checks(local: Local, campaign: Campaign, report: dict[str, Any]) -> list[Check]:
     key = (local.home(HQ) / "federation.key").read_bytes()
     contacts = {node: _contacts(local, node, key) for node in NODES}
     return [
@@ -149,7 +149,7 @@ def _ledger_rows(local: Local, node: str) -> dict[tuple[str, int], tuple[Any, An
         "JOIN work_order w ON w.name = b.work_order WHERE w.node = ?",
         node,
     )
-    return {(str(n), int(str(i))): (np.frombuffer(s, "u1"), np.frombuffer(t, "<u4")) for n, i, s, t in rows}  # type: ignore[call-overload]
+    return {(str(n), int(str(i))): (np.frombuffer(s, "u1"), np.frombuffer(t, "<u4")) for n, i, s, t in rows}
 
 
 def _nothing_unbooked(local: Local, contacts: dict[str, Contacts]) -> Check:

@@ -41,7 +41,13 @@ REPLIES: dict[str, dict[str, Any]] = {
     "sms": {},
     "app_push": {"interested": 0.07, "refused": 0.01, "stop": 0.002, "undeliverable": 0.08},
     "local_sms": {},
-    "outbound_call": {"interested": 0.12, "refused": 0.10, "stop": 0.01, "undeliverable": 0.22, "receipt_ms": (100, 1500)},
+    "outbound_call": {
+        "interested": 0.12,
+        "refused": 0.10,
+        "stop": 0.01,
+        "undeliverable": 0.22,
+        "receipt_ms": (100, 1500),
+    },
 }
 
 
@@ -113,7 +119,7 @@ class Story:
             await self._quiet()
             report = await hq.report(self.campaign.name)
             restarts = dict(processes.restarts)
-        found = await asyncio.to_thread(checks.all_checks, self.local, self.world, self.campaign, report)
+        found = await asyncio.to_thread(checks.all_checks, self.local, self.campaign, report)
         wall = time.monotonic() - self.begun
         return Outcome(report, found, restarts, report["orders"]["taken"], wall, self.first_order_seconds)
 
@@ -130,9 +136,7 @@ class Story:
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[tuple[Supervisor, dict[str, Link]]]:
         processes = Supervisor(self.local.logs)
-        links = {
-            code: Link(self.local.ports[f"link-{code}"], self.local.ports[HQ]) for code in PROVINCES
-        }
+        links = {code: Link(self.local.ports[f"link-{code}"], self.local.ports[HQ]) for code in PROVINCES}
         try:
             for link in links.values():
                 await link.restore()
@@ -151,7 +155,7 @@ class Story:
 
     async def _all_connected(self, hq: OperatorClient) -> bool:
         await hq.campaigns()
-        return motion.query(self.local.database(HQ), "SELECT count(*) FROM session")[0][0] == len(PROVINCES)
+        return len(motion.query(self.local.database(HQ), "SELECT 1 FROM session")) == len(PROVINCES)
 
     async def _approve(self, hq: OperatorClient) -> None:
         applied = await hq.apply(self.plan.yaml)

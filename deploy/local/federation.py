@@ -32,6 +32,7 @@ from province.settings import ProvinceSettings
 PROVINCES = ("45", "13")
 HQ = "hq"
 NODES = (HQ, *PROVINCES)
+SIMULATORS = {"vendor": "adapters.channels.simulator", "bss": "adapters.bss.simulator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,11 @@ class Local:
 
     def processes(self) -> dict[str, list[str]]:
         """What to run, by name, in the order to start it: `python` arguments."""
-        outside = {f"vendor-{n}": ["-m", "adapters.channels.simulator", str(self.home(f"vendor-{n}") / "vendor.toml")]
-                   for n in NODES} | {f"bss-{n}": ["-m", "adapters.bss.simulator", str(self.home(f"bss-{n}") / "bss.toml")]
-                                      for n in NODES}  # fmt: skip
+        outside = {
+            f"{kind}-{node}": ["-m", module, str(self.home(f"{kind}-{node}") / f"{kind}.toml")]
+            for kind, module in SIMULATORS.items()
+            for node in NODES
+        }
         nodes = {HQ: ["-m", "hq", "serve", "--config", str(self.home(HQ) / "hq.toml")]}
         for code in PROVINCES:
             nodes[code] = ["-m", "province", "serve", "--config", str(self.home(code) / "province.toml")]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 
-import grpc
 from adapters.bss.grpc_feed import GrpcBss
 from adapters.channels.journal import AcceptedBatch, read_journal, read_records
 from adapters.channels.script import NO_REPLY, SILENCE, Fates, Odds, fates
@@ -57,7 +57,7 @@ async def _source_read(local: Local, node: str, credentials: grpc.ChannelCredent
     return not orders.orders and not (pool and pool.changes)
 
 
-def query(database: Path, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+def query(database: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Rows of a node's store, read only."""
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)
     try:

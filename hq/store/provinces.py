@@ -16,9 +16,7 @@ def enrolled(connection: Connection) -> list[str]:
 
 def enroll(connection: Connection, code: str, now: int) -> None:
     """From now on the province may open a session and campaigns may cut work orders for it. Repeating is harmless."""
-    bulk.insert_new(
-        connection, province, {"code": [code], "enrolled_at": [now], "build_version": [""], "seen_at": [0]}
-    )
+    bulk.insert_new(connection, province, {"code": [code], "enrolled_at": [now], "build_version": [""], "seen_at": [0]})
 
 
 def seen(connection: Connection, code: str, build_version: str, now: int) -> None:

@@ -47,7 +47,7 @@ INBOX = "inbox"
 """The bell rings for (INBOX, topic) when entries of a topic were applied."""
 
 
-class SessionLost(Exception):  # noqa: N818
+class SessionLost(Exception):
     """The session must be opened anew; nothing is lost by that."""
 
 

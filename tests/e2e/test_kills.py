@@ -65,7 +65,13 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "victims",
-    [("hq", "hq"), ("45", "45", "13"), ("vendor-hq", "vendor-45"), ("bss-45", "bss-hq"), ("hq", "45", "vendor-45", "13")],
+    [
+        ("hq", "hq"),
+        ("45", "45", "13"),
+        ("vendor-hq", "vendor-45"),
+        ("bss-45", "bss-hq"),
+        ("hq", "45", "vendor-45", "13"),
+    ],
     ids="-".join,
 )
 def test_kills_while_waves_run_change_nothing(victims: tuple[str, ...], calm: dict[str, Any], tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_restarted_follower_goes_on_from_its_place(database: Database, follow:
 
 
 def test_what_a_page_does_and_its_place_commit_together_or_not_at_all(database: Database) -> None:
-    class Crash(Exception):  # noqa: N818
+    class Crash(Exception):
         pass
 
     def take(connection: Any, page: OrderPage, now: int) -> list[tuple[str, str]]:

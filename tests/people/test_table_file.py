@@ -153,6 +153,18 @@ def test_an_open_quote_costs_its_own_line_only(tmp_path: Path) -> None:
     assert [(r.line, "quote" in r.reason) for r in rejects] == [(3, True)]
 
 
+def test_an_open_quote_swallows_nothing_up_to_the_end(tmp_path: Path) -> None:
+    rows, lines, rejects = read(open_table(write(tmp_path / "a.csv", 'a,b\n1,x\n2,"open\n3,y\n4,z\n')))
+    assert ([row["b"] for row in rows], lines) == (["x", "y", "z"], [2, 4, 5])
+    assert [r.line for r in rejects] == [3]
+
+
+def test_a_line_with_two_unfit_cells_is_rejected_once(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "a,b\n1,2\nx,y\n")
+    rows, _, rejects = read(open_table(file, {"a": TagType.INTEGER, "b": TagType.INTEGER}))
+    assert (len(rows), [(r.line, r.column) for r in rejects]) == (1, [(3, "a")])
+
+
 def test_a_quote_inside_a_cell_is_just_a_character(tmp_path: Path) -> None:
     rows, _, rejects = read(open_table(write(tmp_path / "a.csv", 'a,b\n1,5" pipe\n2,"a ""b"""\n3,it"s\n')))
     assert [row["b"] for row in rows] == ['5" pipe', 'a "b"', 'it"s']

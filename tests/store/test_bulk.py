@@ -57,7 +57,9 @@ def test_text_keys_and_chinese_survive(database: Database) -> None:
     with database.transaction() as connection:
         assert insert_new(connection, order_record, columns) == 2
         assert insert_new(connection, order_record, columns) == 0
-        stored = connection.execute(select(order_record.c.offer).order_by(order_record.c.subscriber_key)).scalars().all()
+        stored = (
+            connection.execute(select(order_record.c.offer).order_by(order_record.c.subscriber_key)).scalars().all()
+        )
     assert stored == ["流量包", "x"]
 
 
@@ -92,9 +94,7 @@ def test_every_key_is_kept_once_however_often_it_comes(database: Database, batch
     with database.transaction() as connection:
         connection.execute(stop.delete())
         fresh = sum(
-            insert_new(
-                connection, stop, {"subscriber_key": b, "stopped_at": [1] * len(b), "lifted": [False] * len(b)}
-            )
+            insert_new(connection, stop, {"subscriber_key": b, "stopped_at": [1] * len(b), "lifted": [False] * len(b)})
             for b in batches
         )
         kept = set(connection.execute(select(stop.c.subscriber_key)).scalars())
