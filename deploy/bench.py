@@ -25,6 +25,7 @@ from hq.campaign_file import load
 
 PROVINCE = "45"
 VENDOR = f"vendor-{PROVINCE}"
+WATCHED = (HQ, PROVINCE, VENDOR)
 SEED = 1
 POLL_SECONDS = 0.1
 WAIT_SECONDS_MAX = 1_800.0
@@ -63,7 +64,8 @@ class Measured:
 
     tasks: int
     seconds: float
-    peak_rss_mib: float
+    peak_rss_mib: dict[str, float]
+    """The largest resident size of each process."""
     stage_shares: dict[str, float]
     cpu_shares: dict[str, float]
     cpu_seconds: float
@@ -108,12 +110,14 @@ async def _start(local: Local, processes: Supervisor, hq: OperatorClient, moment
     await hq.approve(applied.campaign.name, applied.campaign.version)
 
 
-async def _run(processes: Supervisor, hq: OperatorClient, tell: Tell) -> tuple[float, int, dict[str, float], float]:
-    """Seconds from the approval until all is settled at HQ, what is not, processor seconds, the largest RSS in MiB."""
-    begun, before, peak = time.monotonic(), _cpu(processes), 0.0
+async def _run(
+    processes: Supervisor, hq: OperatorClient, tell: Tell
+) -> tuple[float, int, dict[str, float], dict[str, float]]:
+    """Seconds from the approval until all is settled at HQ, what is not, and by process: processor seconds, peak MiB."""
+    begun, before, peak = time.monotonic(), _cpu(processes), dict.fromkeys(WATCHED, 0.0)
     while True:
         (wave,) = (await hq.status("bench_loop")).waves
-        peak = max([peak, *(_rss(processes.pid(name)) for name in (HQ, PROVINCE, VENDOR))])
+        peak = {name: max(seen, _rss(processes.pid(name))) for name, seen in peak.items()}
         left = wave.open + wave.in_flight
         tell("contacts", wave.issued - left, wave.issued)
         waited = time.monotonic() - begun
@@ -135,7 +139,7 @@ def _people(count: int) -> pa.Table:
 
 
 def _cpu(processes: Supervisor) -> dict[str, float]:
-    times = {name: psutil.Process(processes.pid(name)).cpu_times() for name in (HQ, PROVINCE, VENDOR)}
+    times = {name: psutil.Process(processes.pid(name)).cpu_times() for name in WATCHED}
     return {name: used.user + used.system for name, used in times.items()}
 
 

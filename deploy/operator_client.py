@@ -12,10 +12,10 @@ import grpc
 from google.protobuf.message import Message
 from liandong.campaign.v1 import campaign_pb2 as pb
 from liandong.campaign.v1.campaign_pb2_grpc import CampaignServiceStub
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from common.kernel.refusal import invalid
-from common.runtime.settings import Section, Tls
+from common.runtime.settings import Section, Tls, explain
 from common.wire import tls
 from common.wire.faults import of_error
 from common.wire.server import build_channel
@@ -29,7 +29,7 @@ Answer = TypeVar("Answer", bound=Message)
 
 
 class OperatorClient:
-    """An operator"s connection to HQ; use it as an async context. Calls raise the Refusal they are answered with."""
+    """An operator's connection to HQ; use it as an async context. Calls raise the Refusal they are answered with."""
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials) -> None:
         self._channel = build_channel(address, credentials, lane="operator")
@@ -112,9 +112,9 @@ def connect(operator: Path) -> OperatorClient:
             f"{operator}: {error.strerror}; `liandong hq init` makes operator/operator.toml, name it by --operator"
         )
         raise invalid(message) from error
-    except (ValidationError, tomllib.TOMLDecodeError) as error:
-        raise invalid(f"{operator}: {error}") from error
+    except ValueError as error:
+        raise invalid(f"{operator}: {explain(error)}") from error
     home = operator.parent
     own = tls.read(home / settings.tls.certificate, home / settings.tls.key)
-    credentials = tls.channel_credentials((home / settings.tls.authority).read_bytes(), own)
+    credentials = tls.channel_credentials(tls.read_pem(home / settings.tls.authority), own)
     return OperatorClient(settings.hq_address, credentials)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -36,6 +37,21 @@ GOOD, BAD = "green", "bold red"
 def show(document: Document, language: str, console: Console) -> None:
     """Print the report; `language` is "zh" or "en"."""
     console.print(_Page(document, language, console).whole())
+
+
+def show_unknown(document: Document, language: str, console: Console) -> None:
+    """Print the contacts whose fate cannot be known; `language` is "zh" or "en"."""
+    listed, count = document["unknown_contacts"], document["total"]["unknown"]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("work_order", "task", "reason", "submitted_at"):
+        table.add_column(word(name, language), overflow="fold", justify="right" if name == "task" else "left")
+    for each in listed:
+        reason = TASK_REASONS[TaskReason[each["reason"]]].said(language)
+        at = datetime.fromtimestamp(each["submitted_at"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        table.add_row(each["work_order"], str(each["task"]), reason, at)
+    if listed:
+        console.print(table)
+    console.print(Text(f"{word('listed', language)} {len(listed):,}/{count:,}"))
 
 
 class _Page:
@@ -116,6 +132,7 @@ class _Page:
                 lines.append(self._line(fate, " · ".join(told)))
         if total["unknown"]:
             lines.append(Text(f"{total['unknown']:,} {self._said('unknown_line')}", style="yellow"))
+            lines.append(Text(f"  liandong report {self._report['campaign']} --unknown", style="yellow"))
         return lines
 
     def _states(self) -> RenderableType:

@@ -51,6 +51,11 @@ WORDS: dict[str, Words] = {
     "sample_ratio": Words("分组比例检验", "sample ratio"),
     "sample_alarm": Words("分组比例异常, 效果不可信", "the split is not as drawn: do not trust the effect"),
     "unknown_line": Words("条结果不明, 计为已接触且不重发", "unknown: counted as contacts, never resent"),
+    "work_order": Words("工单", "work order"),
+    "task": Words("任务", "task"),
+    "reason": Words("原因", "reason"),
+    "submitted_at": Words("提交时间", "submitted at"),
+    "listed": Words("结果不明, 已列出", "contacts of unknown fate listed:"),
     "checks": Words("项核对全部成立", "checks all hold"),
     "broken_checks": Words("核对不成立", "checks that do not hold"),
 }

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from common.runtime.database import Database
+from common.runtime.migrate import check_schema
 from common.runtime.migrate import migrate as bring_up
 from common.runtime.settings import load
 from hq import provision
@@ -43,7 +44,9 @@ def certify(kind: str, name: str, out: Path, config: Config = Path("hq.toml")) -
 @app.command()
 def migrate(config: Config = Path("hq.toml")) -> None:
     """Bring HQ's tables to this version's schema."""
-    database = Database(load(HqSettings, config).url("hq"))
+    settings = load(HqSettings, config)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.url("hq"))
     typer.echo(f"schema at {bring_up(database, MIGRATIONS)}\nnext: liandong hq serve --config {config}")
     database.close()
 
@@ -53,7 +56,9 @@ def serve(config: Config = Path("hq.toml")) -> None:
     """Run HQ until it is told to stop."""
     from hq.node import run
 
-    asyncio.run(run(load(HqSettings, config)))
+    settings = load(HqSettings, config)
+    check_schema(settings.url("hq"), MIGRATIONS, f"liandong hq migrate --config {config}")
+    asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.lifetime import sole_instance, until_told
-from common.wire import tls
+from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from hq import orders
 from hq.audience import Warehouse
@@ -34,10 +34,14 @@ from hq.store import evaluation
 from hq.store.feed import HqOutlet
 
 STOP_SECONDS = 3.0
-ACCESS = federation.ACCESS | {
-    "/liandong.campaign.v1.CampaignService/": frozenset({"operator"}),
-    "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
-}
+ACCESS = (
+    federation.ACCESS
+    | health.ACCESS
+    | {
+        "/liandong.campaign.v1.CampaignService/": frozenset({"operator"}),
+        "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
+    }
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ async def run(settings: HqSettings) -> None:
 
 async def _serve(settings: HqSettings) -> None:
     database, clock, bell = Database(settings.url(HQ_NODE)), clock_of(settings.clock_file), Bell()
-    authority, key = settings.tls.authority.read_bytes(), settings.federation_key()
+    authority, key = tls.read_pem(settings.tls.authority), settings.federation_key()
     own = tls.read(settings.tls.certificate, settings.tls.key)
     outward = tls.channel_credentials(authority, own)
     people = Snapshots(settings.data_dir / "people")
@@ -63,6 +67,7 @@ async def _serve(settings: HqSettings) -> None:
         return evaluation.report(connection, warehouse(), key, name, clock.now())
 
     server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
+    healthy = health.Health(server)
     levels = federation.Federation(database, clock, bell)
     levels.register(server)
     campaigns = CampaignApi(database, warehouse, clock, settings.data_dir, key, bell, report)
@@ -88,6 +93,7 @@ async def _serve(settings: HqSettings) -> None:
     try:
         await until_told(*jobs)
     finally:
+        healthy.stop()
         levels.drain()
         bell.ring_all()
         await server.stop(STOP_SECONDS)

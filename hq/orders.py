@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from common.courier.bell import Bell
 from common.delivery import vault
-from common.delivery.orders import put_orders
+from common.delivery.orders import new_orders
 from common.delivery.source_follower import Log, SourceFollower
 from common.kernel.bss import OrderPage, OrderSource, order_records
 from common.kernel.order import OrderRecords
@@ -31,7 +31,10 @@ def take_orders(connection: Connection, records: OrderRecords, now: int) -> list
 
     Orders of people HQ does not know are kept, and go nowhere.
     """
-    new = records.take(np.flatnonzero(put_orders(connection, records, now)))
+    return feed_orders(connection, new_orders(connection, records, now), now)
+
+
+def feed_orders(connection: Connection, new: OrderRecords, now: int) -> list[Log]:
     homes = vault.provinces_of(connection, new.keys)
     grown = []
     for home in np.unique(homes[homes > 0]).tolist():

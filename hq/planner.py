@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pyroaring import BitMap
 
 from common.courier.bell import Bell
 from common.kernel.columns import Keys, in_sorted
@@ -88,12 +89,14 @@ class Planner:
         """Freeze whom the wave takes. False where the campaign was paused or cancelled meanwhile."""
         now = self._clock.now()
         if number == 1:
-            keys = await asyncio.to_thread(self._audience_keys, stored)
+            keys = self._audience_keys(stored)
         else:
-            keys = await self._database.read(work_orders.chosen_keys, campaign, number, now)
+            keys = iter([await self._database.read(work_orders.chosen_keys, campaign, number, now)])
         enrolled = await self._database.read(provinces.enrolled)
         frozen = await asyncio.to_thread(self._freeze, stored, campaign, number, keys, enrolled, now)
-        log.info("campaign %s wave %d: %d chosen, %d unreachable", stored.name, number, len(keys), frozen.unreachable)
+        log.info(
+            "campaign %s wave %d: %d chosen, %d unreachable", stored.name, number, frozen.selected, frozen.unreachable
+        )
         return await self._database.write(work_orders.record_selection, stored.name, number, frozen.to_json())
 
     async def _cut(self, campaign: Campaign, number: int) -> bool:
@@ -116,20 +119,25 @@ class Planner:
             await self._database.write(work_orders.cut, order, some, self._clock.now())
             self._bell.ring(order.node, feed.WORK_ORDERS)
 
-    def _audience_keys(self, stored: StoredCampaign) -> Keys:
-        """The people of the approved audience who are not held out, ascending."""
+    def _audience_keys(self, stored: StoredCampaign) -> Iterator[Keys]:
+        """The people of the approved audience who are not held out, ascending, some at a time."""
         manifest, audience = Manifest.from_json(stored.manifest), load_audience(self._audiences, stored.name)
         if audience.manifest != manifest:
             raise conflict(f"The saved audience of {stored.name} is not the approved one; restore it from a backup.")
-        warehouse, ordinals = self._at(manifest), np.array(audience.contactable, dtype=np.int64)
-        found = [np.zeros(0, dtype=np.int64)]
+        warehouse, contactable = self._at(manifest), audience.contactable
         for batch in warehouse.select(check_rule(manifest.rule, warehouse.catalogue)):
-            taken = in_sorted(batch.column(ORDINAL).to_numpy().astype(np.int64), ordinals)
-            found.append(batch.column(KEY).to_numpy()[taken])
-        return np.concatenate(found)
+            ordinals = batch.column(ORDINAL).to_numpy()
+            here = np.array(contactable & BitMap(np.sort(ordinals)), dtype=np.int64)
+            yield batch.column(KEY).to_numpy()[in_sorted(ordinals.astype(np.int64), here)]
 
     def _freeze(
-        self, stored: StoredCampaign, campaign: Campaign, number: int, keys: Keys, enrolled: Sequence[str], now: int
+        self,
+        stored: StoredCampaign,
+        campaign: Campaign,
+        number: int,
+        keys: Iterable[Keys],
+        enrolled: Sequence[str],
+        now: int,
     ) -> Selection:
         warehouse = self._at(Manifest.from_json(stored.manifest))
         people = _divided(warehouse, campaign, number, keys, enrolled)
@@ -145,13 +153,24 @@ class Planner:
 
 
 def _divided(
-    warehouse: Warehouse, campaign: Campaign, number: int, keys: Keys, enrolled: Sequence[str]
+    warehouse: Warehouse, campaign: Campaign, number: int, keys: Iterable[Keys], enrolled: Sequence[str]
 ) -> Iterator[tuple[int, list[Share]]]:
     """In chunks of ascending keys: how many people, and their shares."""
     wave, catalogue = campaign.waves[number - 1], warehouse.catalogue
     rules, columns = choices(wave, enrolled, catalogue), columns_read(campaign, catalogue)
-    for start in range(0, len(keys), CHUNK_PEOPLE):
-        chunk = keys[start : start + CHUNK_PEOPLE]
+    for chunk in _chunks(keys):
         assigned = list(warehouse.assign(everyone(), rules, columns, chunk))
         people = pa.Table.from_batches(assigned) if assigned else None
         yield len(chunk), list(shares(campaign, wave, people, catalogue)) if people is not None else []
+
+
+def _chunks(keys: Iterable[Keys]) -> Iterator[Keys]:
+    """The same keys, CHUNK_PEOPLE at a time."""
+    held = np.zeros(0, dtype=np.int64)
+    for some in keys:
+        held = np.concatenate([held, some])
+        while len(held) >= CHUNK_PEOPLE:
+            yield held[:CHUNK_PEOPLE]
+            held = held[CHUNK_PEOPLE:]
+    if len(held):
+        yield held

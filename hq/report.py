@@ -23,6 +23,20 @@ _FIRST_CODE = {TaskState.SUPPRESSED: 1, TaskState.FAILED: 20, TaskState.UNKNOWN:
 _RANGE = 20
 
 
+UNKNOWN_CONTACTS_MAX = 1_000
+"""How many contacts of unknown fate a report lists; it counts all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownContact:
+    """One contact whose fate cannot be known: ask the vendor by its work order and task."""
+
+    work_order: str
+    task: int
+    reason: str
+    submitted_at: int
+
+
 @dataclass(frozen=True, slots=True)
 class WaveStanding:
     """`unreachable`: chosen by the wave and taken by none of its channels; None before it is cut."""
@@ -41,8 +55,10 @@ def report_of(
     manifest: Manifest,
     waves: list[WaveStanding],
     found: Evaluation,
+    unknown: list[UnknownContact],
     now: int,
 ) -> Document:
+    """`unknown`: the first UNKNOWN_CONTACTS_MAX of them, or all."""
     total = _by(found.cells, lambda _: "")[""]
     by_wave = _by(found.cells, lambda place: place[0])
     by_channel = _by(found.cells, lambda place: place[1])
@@ -67,6 +83,7 @@ def report_of(
         "channels": [{"channel": channel} | _row(cell) for channel, cell in sorted(by_channel.items())],
         "provinces": _provinces(manifest, found),
         "rows": [_named(place) | _row(cell) for place, cell in sorted(found.cells.items())],
+        "unknown_contacts": [asdict(each) for each in unknown],
         "orders": _orders(found.orders),
         "goal": _goal(campaign, total),
         "effect": _effect(found),
@@ -174,6 +191,7 @@ def _checks(document: Document, manifest: Manifest, waves: list[WaveStanding], f
         "audience_as_approved": audience
         == {province: (cell["target"], cell["held_out"]) for province, cell in found.provinces.items()},
         "unreachable_as_recorded": cut is None or people["unreachable"] == cut,
+        "unknown_listed": len(document["unknown_contacts"]) == min(total["unknown"], UNKNOWN_CONTACTS_MAX),
         "work_orders_whole": found.tasks_missing == 0 or any(wave.state == "selected" for wave in waves),
         "nobody_held_out_has_a_task": found.tasks_held_out == 0,
         "nobody_outside_has_a_task": found.tasks_outside == 0,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from common.runtime.database import Database
+from common.runtime.migrate import check_schema
 from common.runtime.migrate import migrate as bring_up
 from common.runtime.settings import load
 from province import provision
@@ -42,7 +43,9 @@ def init(
 @app.command()
 def migrate(config: Config = Path("province.toml")) -> None:
     """Bring the province's tables to this version's schema."""
-    database = Database(load(ProvinceSettings, config).url("province"))
+    settings = load(ProvinceSettings, config)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.url("province"))
     typer.echo(f"schema at {bring_up(database, MIGRATIONS)}\nnext: liandong province serve --config {config}")
     database.close()
 
@@ -52,7 +55,9 @@ def serve(config: Config = Path("province.toml")) -> None:
     """Run the province node until it is told to stop."""
     from province.node import run
 
-    asyncio.run(run(load(ProvinceSettings, config)))
+    settings = load(ProvinceSettings, config)
+    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
+    asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from common.courier.bell import Bell
 from common.delivery import stops, vault
-from common.delivery.orders import put_orders
+from common.delivery.orders import new_orders
 from common.delivery.source_follower import Log, SourceFollower
 from common.kernel.bss import OrderPage, OrderSource, PoolPage, PoolSource, order_records
 from common.kernel.order import OrderRecords, PoolChange
@@ -52,7 +52,10 @@ def pool_follower(
 
 def take_orders(connection: Connection, records: OrderRecords, now: int) -> list[Log]:
     """Keep what is new and report it up; answers the logs that grew."""
-    new = records.take(np.flatnonzero(put_orders(connection, records, now)))
+    return report_orders(connection, new_orders(connection, records, now), now)
+
+
+def report_orders(connection: Connection, new: OrderRecords, now: int) -> list[Log]:
     if len(new) == 0:
         return []
     uplink.append_orders(connection, new, now)

@@ -18,7 +18,7 @@ from common.kernel.subscriber import subscriber_keys
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.lifetime import sole_instance, until_told
-from common.wire import tls
+from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
 from province import bss_sync
@@ -28,7 +28,7 @@ from province.settings import ProvinceSettings
 from province.uplink import HqOutlet
 
 STOP_SECONDS = 3.0
-ACCESS = {"/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"})}
+ACCESS = health.ACCESS | {"/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"})}
 WAKE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ async def run(settings: ProvinceSettings) -> None:
 
 async def _serve(settings: ProvinceSettings) -> None:
     database, clock, bell = Database(settings.url("province")), clock_of(settings.clock_file), Bell()
-    authority, key = settings.tls.authority.read_bytes(), settings.federation_key()
+    authority, key = tls.read_pem(settings.tls.authority), settings.federation_key()
     own = tls.read(settings.tls.certificate, settings.tls.key)
     outward = tls.channel_credentials(authority, own)
 
@@ -59,6 +59,7 @@ async def _serve(settings: ProvinceSettings) -> None:
     runner = Runner(database, clock, channels, ports, outlet, settings.code, wake_pushers)
     desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), wake_pushers)
     server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
+    healthy = health.Health(server)
     vendors = {v.channel: v.name for v in settings.vendors}
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
@@ -78,6 +79,7 @@ async def _serve(settings: ProvinceSettings) -> None:
     try:
         await until_told(*jobs)
     finally:
+        healthy.stop()
         await server.stop(STOP_SECONDS)
         database.write_busy_seconds(settings.data_dir / "busy_seconds.json")
         database.close()

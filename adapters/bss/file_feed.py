@@ -16,13 +16,12 @@ from typing import Generic, TypeVar
 
 from common.kernel.bss import PAGE_ROWS_MAX, BssOrder, BssPoolChange, OrderPage, PoolPage
 from common.kernel.order import OrderChange, PoolChange
-from common.kernel.refusal import invalid
+from common.kernel.refusal import invalid, missing
 from common.kernel.subscriber import normalise_msisdn
 
 ORDER_COLUMNS = ("order_number", "revision", "msisdn", "offer", "change", "amount_fen", "accepted_at")
 POOL_COLUMNS = ("msisdn", "change", "changed_at")
 ENCODINGS = ("utf-8-sig", "gb18030")
-TIMES_MAX = 2**32
 
 Row = TypeVar("Row")
 Fields = dict[str, str]
@@ -47,7 +46,9 @@ class FileFeed:
 
 
 def order_pages(path: Path, page_size: int = PAGE_ROWS_MAX) -> Iterator[OrderPage]:
-    """One file of orders as pages, whatever its name; for an import by hand."""
+    """One file of orders as pages, whatever its name; for an import by hand. Raises Refusal where it is not there."""
+    if not path.is_file():
+        raise missing(f"there is no file {path}; check the path")
     token, caught_up = "", False
     while not caught_up:
         cut = _page([path], token, page_size, ORDER_COLUMNS, order_of)
@@ -59,7 +60,7 @@ def order_of(fields: Fields) -> BssOrder:
     """Raises ValueError naming the field."""
     return BssOrder(
         order_number=_text(fields, "order_number"),
-        revision=_whole(fields, "revision", 1),
+        revision=_whole(fields, "revision"),
         msisdn=_msisdn(fields),
         offer=_text(fields, "offer"),
         change=_change(fields, OrderChange),
@@ -167,15 +168,12 @@ def _text(fields: Fields, name: str) -> str:
     return value
 
 
-def _whole(fields: Fields, name: str, least: int | None = None) -> int:
+def _whole(fields: Fields, name: str) -> int:
     value = _text(fields, name)
     try:
-        number = int(value)
+        return int(value)
     except ValueError:
         raise ValueError(f"{name} {value!r} is no whole number") from None
-    if least is not None and number < least:
-        raise ValueError(f"{name} {number} is below {least}")
-    return number
 
 
 def _msisdn(fields: Fields) -> int:
@@ -201,12 +199,9 @@ def _moment(fields: Fields, name: str) -> int:
     """Unix seconds, or ISO 8601 with an offset from UTC."""
     value = _text(fields, name)
     try:
-        moment = int(value) if value.isdigit() else _instant(datetime.fromisoformat(value))
+        return int(value) if value.isdigit() else _instant(datetime.fromisoformat(value))
     except ValueError:
         raise ValueError(f"{name} {value!r} is neither Unix seconds nor ISO 8601 with a UTC offset") from None
-    if not 0 <= moment < TIMES_MAX:
-        raise ValueError(f"{name} {value!r} is out of range")
-    return moment
 
 
 def _instant(moment: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -41,13 +41,14 @@ class GrpcBss:
     async def list_orders(self, page_token: str, page_size: int = PAGE_ROWS_MAX) -> OrderPage:
         request = bss_pb2.ListOrderRecordsRequest(page_token=page_token, page_size=page_size)
         page = await self._asked(self._orders.ListOrderRecords(request, timeout=self._deadline))
-        return OrderPage(tuple(map(_order, page.order_records)), page.next_page_token, page.caught_up)
+        orders, rejects = _read(page.order_records, _order)
+        return OrderPage(orders, page.next_page_token, page.caught_up, rejects)
 
     async def list_pool_changes(self, page_token: str, page_size: int = PAGE_ROWS_MAX) -> PoolPage:
         request = bss_pb2.ListPoolChangesRequest(page_token=page_token, page_size=page_size)
         page = await self._asked(self._pool.ListPoolChanges(request, timeout=self._deadline))
-        changes = tuple(BssPoolChange(each.msisdn, PoolChange(each.change), each.changed_at) for each in page.changes)
-        return PoolPage(changes, page.next_page_token, page.caught_up)
+        changes, rejects = _read(page.changes, _pool_change)
+        return PoolPage(changes, page.next_page_token, page.caught_up, rejects)
 
     async def check_eligibility(self, msisdn: int, offer: str) -> str:
         request = bss_pb2.CheckEligibilityRequest(msisdn=msisdn, offer=offer)
@@ -76,6 +77,21 @@ def _fault(error: grpc.aio.AioRpcError) -> Refusal | SourceUnavailable:
     detail = error.details() or ""
     refusal = _REFUSALS.get(error.code())
     return refusal(detail) if refusal else SourceUnavailable(f"{error.code().name}: {detail}")
+
+
+def _read(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, ...], tuple[str, ...]]:
+    """What could be read, and why the rest could not."""
+    rows, rejects = [], []
+    for place, record in enumerate(records, 1):
+        try:
+            rows.append(read(record))
+        except ValueError as error:
+            rejects.append(f"record {place} of the page: {error}")
+    return tuple(rows), tuple(rejects)
+
+
+def _pool_change(record: bss_pb2.PoolChangeRecord) -> BssPoolChange:
+    return BssPoolChange(record.msisdn, PoolChange(record.change), record.changed_at)
 
 
 def _order(record: bss_pb2.OrderRecord) -> BssOrder:

@@ -39,7 +39,9 @@ class Bell:
         waiting = self._waiting[peer, stream]
         waiting.add(waiter)
         try:
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the ring.
             with suppress(TimeoutError):
-                await asyncio.wait_for(waiter, seconds)
+                async with asyncio.timeout(seconds):
+                    await waiter
         finally:
             waiting.discard(waiter)

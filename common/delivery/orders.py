@@ -28,6 +28,11 @@ def put_orders(connection: Connection, records: OrderRecords, observed_at: int) 
     return new
 
 
+def new_orders(connection: Connection, records: OrderRecords, observed_at: int) -> OrderRecords:
+    """Store the records not known yet; answers them."""
+    return records.take(np.flatnonzero(put_orders(connection, records, observed_at)))
+
+
 def owners_between(connection: Connection, offer: str, first: int, last: int) -> Keys:
     """Subscriber keys in [first, last], ascending, with an order of `offer` that stands.
 

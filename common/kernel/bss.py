@@ -15,11 +15,21 @@ from common.kernel.order import OrderChange, OrderRecords, PoolChange
 from common.kernel.subscriber import subscriber_keys
 
 PAGE_ROWS_MAX = 1_000
+NAME_CHARS_MAX = 64
+"""Of order numbers and offers."""
+REVISION_MAX = 2**31 - 1
+AMOUNT_FEN_MAX = 10**15
+MSISDN_MAX = 10**15 - 1
+"""E.164 has at most fifteen digits."""
+TIME_MAX = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class BssOrder:
-    """`accepted_at` is Unix seconds by the source's clock; `msisdn` E.164 without the plus sign."""
+    """`accepted_at` is Unix seconds by the source's clock; `msisdn` E.164 without the plus sign.
+
+    Raises ValueError naming the field that is out of range.
+    """
 
     order_number: str
     revision: int
@@ -29,12 +39,37 @@ class BssOrder:
     amount_fen: int
     accepted_at: int
 
+    def __post_init__(self) -> None:
+        _within("characters of order_number", len(self.order_number), 1, NAME_CHARS_MAX)
+        _within("revision", self.revision, 1, REVISION_MAX)
+        _check_msisdn(self.msisdn)
+        _within("characters of offer", len(self.offer), 1, NAME_CHARS_MAX)
+        _within("amount_fen", self.amount_fen, -AMOUNT_FEN_MAX, AMOUNT_FEN_MAX)
+        _within("accepted_at", self.accepted_at, 0, TIME_MAX)
+
 
 @dataclass(frozen=True, slots=True)
 class BssPoolChange:
+    """Raises ValueError as BssOrder does."""
+
     msisdn: int
     change: PoolChange
     changed_at: int
+
+    def __post_init__(self) -> None:
+        _check_msisdn(self.msisdn)
+        _within("changed_at", self.changed_at, 0, TIME_MAX)
+
+
+def _within(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{what}: {value} is not from {least} to {most}")
+
+
+def _check_msisdn(msisdn: int) -> None:
+    # Without the value: what this raises is logged, and a number never is.
+    if not 0 < msisdn <= MSISDN_MAX:
+        raise ValueError("msisdn is no number of E.164")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.exc import ArgumentError
+
+from common.kernel.refusal import invalid
 
 T = TypeVar("T")
 
@@ -85,7 +88,11 @@ class Database:
 
 
 def _engine(url: str, begin: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS} if url.startswith("sqlite") else {})
+    try:
+        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS} if url.startswith("sqlite") else {})
+    except (ArgumentError, ImportError) as error:
+        message = f"database_url is no address of a store we know ({error}); give postgresql+psycopg://… or sqlite:///…"
+        raise invalid(message) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from common.kernel.refusal import invalid
+from common.kernel.refusal import invalid, missing
 
 ENV_PREFIX = "LIANDONG_"
 
@@ -32,8 +32,11 @@ class Vendor(Section):
     """The vendor's name in its certificate, spiffe://liandong/vendor/<name>; verified by the DNS SAN."""
 
 
+SOURCE_SYSTEM_CHARS_MAX = 32
+
+
 class OrderSource(Section):
-    source_system: str
+    source_system: str = Field(min_length=1, max_length=SOURCE_SYSTEM_CHARS_MAX)
     address: str
     name: str
 
@@ -75,7 +78,14 @@ class NodeSettings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / name}.db"
 
     def federation_key(self) -> bytes:
-        return self.federation_key_file.read_bytes()
+        try:
+            return self.federation_key_file.read_bytes()
+        except OSError as error:
+            message = (
+                f"{self.federation_key_file}: {error.strerror}; HQ's is made by `liandong hq init`, a province gets it "
+                "back from `liandong province enroll`"
+            )
+            raise missing(message) from error
 
 
 Settings = TypeVar("Settings", bound=NodeSettings)
@@ -92,16 +102,17 @@ def load(model: type[Settings], path: Path) -> Settings:
     try:
         loaded: Settings = bound()
     except (ValidationError, ValueError) as error:
-        raise invalid(f"{path}: {_explain(error)}") from error
+        remedy = f"Keys may also be set as {ENV_PREFIX}<KEY> in the environment."
+        raise invalid(f"{path}: {explain(error)}. {remedy}") from error
     anchored: Settings = _anchored(loaded, path.parent.resolve())
     return anchored
 
 
-def _explain(error: ValueError) -> str:
+def explain(error: ValueError) -> str:
+    """Each key that is wrong, by name, in one line."""
     if not isinstance(error, ValidationError):
         return f"not readable as TOML: {error}"
-    lines = (f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
-    return "; ".join(lines) + f". Keys may also be set as {ENV_PREFIX}<KEY> in the environment."
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
 
 
 def _anchored(value: Any, base: Path) -> Any:

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from grpc_status import rpc_status
 
-from common.kernel.refusal import Fault, Refusal, invalid
+from common.kernel.refusal import Fault, Refusal, conflict, invalid
 from common.wire import faults
 from common.wire.columns import MESSAGE_BYTES_MAX
 from common.wire.tls import HQ, Identity, identity
@@ -58,7 +58,11 @@ def build_server(
         ("grpc.so_reuseport", 0),
     ]
     server = grpc.aio.server(interceptors=[Gate(access)], options=options, maximum_concurrent_rpcs=concurrent_rpcs_max)
-    return server, server.add_secure_port(address, credentials)
+    try:
+        return server, server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        why = "the port is taken, the address is not this machine's, or certificate and key are no pair"
+        raise conflict(f"cannot listen at {address}: {why}; look which, and change the settings") from error
 
 
 def build_channel(

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from common.kernel.refusal import Fault, Refusal, invalid
+from common.kernel.refusal import Fault, Refusal, invalid, missing
 
 TRUST_DOMAIN = "liandong"
 AUTHORITY_DAYS = 3650
@@ -169,7 +169,19 @@ def write(directory: Path, name: str, pem: Pem) -> None:
 
 
 def read(certificate: Path, key: Path) -> Pem:
-    return Pem(certificate.read_bytes(), key.read_bytes())
+    return Pem(read_pem(certificate), read_pem(key))
+
+
+def read_pem(path: Path) -> bytes:
+    """Raises Refusal NOT_FOUND saying where such files come from."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = (
+            f"{path}: {error.strerror}; HQ's own come from `liandong hq init`, a province's from "
+            "`liandong province enroll`, all others from `liandong hq certify`"
+        )
+        raise missing(message) from error
 
 
 def server_credentials(authority: bytes, own: Pem) -> grpc.ServerCredentials:

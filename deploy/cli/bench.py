@@ -55,7 +55,8 @@ def _document(measured: Measured) -> dict[str, Any]:
         "contacts_per_second": round(measured.contacts_per_second),
         "tasks": measured.tasks,
         "wall_seconds": round(measured.seconds, 2),
-        "peak_rss_mib": round(measured.peak_rss_mib),
+        "peak_rss_mib": round(max(measured.peak_rss_mib.values())),
+        "peak_rss_mib_by_process": {name: round(size) for name, size in measured.peak_rss_mib.items()},
         "stage_shares": {stage: round(share, 3) for stage, share in measured.stage_shares.items()},
         "cpu_shares": {name: round(share, 3) for name, share in measured.cpu_shares.items()},
         "cpu_seconds": round(measured.cpu_seconds, 1),
@@ -68,7 +69,7 @@ def _show(measured: Measured) -> None:
     console.print(
         f"[bold]{measured.contacts_per_second:,.0f} contacts/s[/bold]  {measured.tasks:,} contacts in "
         f"{measured.seconds:.1f} s, {measured.cpu_seconds:.1f} processor seconds, "
-        f"largest process {measured.peak_rss_mib:,.0f} MiB, {measured.unsettled:,} unsettled",
+        f"largest process {max(measured.peak_rss_mib.values()):,.0f} MiB, {measured.unsettled:,} unsettled",
         highlight=False,
     )
     table = Table("share of store time", "", "share of processor time", "", box=None)

@@ -6,16 +6,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
+import grpc
+import grpc.aio
 import typer
 from liandong.campaign.v1 import campaign_pb2 as pb
 from rich.console import Console
 from rich.table import Table
 
-from common.kernel.refusal import invalid
+from common.kernel.refusal import Fault, Refusal, invalid
 from deploy.operator_client import OperatorClient, connect
-from deploy.report_view import show
+from deploy.report_view import show, show_unknown
 from hq.campaigns import CampaignState
 
 T = TypeVar("T")
@@ -25,6 +27,7 @@ app = typer.Typer(help="Plan, approve, watch and stop campaigns.", no_args_is_he
 Operator = Annotated[Path, typer.Option("--operator", help="The operator's settings file.", envvar="LIANDONG_OPERATOR")]
 File = Annotated[Path, typer.Option("--file", "-f", help="The campaign file.")]
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
+Language = Annotated[Literal["zh", "en"], typer.Option("--lang", help="Of what is printed.")]
 OPERATOR = Path("operator.toml")
 
 
@@ -95,13 +98,16 @@ def status(
 def report(
     campaign: Name,
     operator: Operator = OPERATOR,
-    lang: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    lang: Language = "en",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    unknown: Annotated[bool, typer.Option("--unknown", help="List the contacts whose fate cannot be known.")] = False,
 ) -> None:
     """What a campaign did and caused, at this moment; its sums close."""
     document = _ask(operator, lambda hq: hq.report(campaign))
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
+    elif unknown:
+        show_unknown(document, lang, Console())
     else:
         show(document, lang, Console())
 
@@ -111,14 +117,25 @@ def _ask(operator: Path, ask: Callable[[OperatorClient], Awaitable[T]]) -> T:
         async with connect(operator) as hq:
             return await ask(hq)
 
-    return asyncio.run(asked())
+    try:
+        return asyncio.run(asked())
+    except grpc.aio.AioRpcError as error:
+        raise _unanswered(operator, error) from error
+
+
+def _unanswered(operator: Path, error: grpc.aio.AioRpcError) -> Refusal:
+    why, reason = error.details() or error.code().name, "DRAINING"
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return Refusal(Fault.DRAINING, reason, f"HQ did not do it ({why}); look at HQ's log, then try again")
+    remedy = f"see that `liandong hq serve` runs, and that {operator} names its hq_address and authority"
+    return Refusal(Fault.DRAINING, reason, f"HQ does not answer ({why}); {remedy}")
 
 
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise invalid(f"{file}: {error.strerror}") from error
+        raise invalid(f"{file}: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
         raise invalid(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from adapters.warehouse.population import make_population, read_customers
 from common.kernel.refusal import invalid
+from deploy.cli.campaign import Language
 from deploy.demo.story import DemoFailedError, Outcome, Plan, play
 from deploy.demo.words import CHECKS, NEXT, say
 from deploy.report_view import show
@@ -33,7 +34,7 @@ def demo(
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill a province and cut a link on the way.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON summary on stdout.")] = False,
-    lang: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    lang: Language = "en",
 ) -> None:
     """Run one campaign round HQ, two provinces, vendors, BSS and back; exit 0 only if every check holds."""
     root = _room(keep)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,15 +18,22 @@ from adapters.bss.file_feed import order_pages
 from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from adapters.warehouse.snapshots import Snapshots
 from adapters.warehouse.subscriber_import import Imported, import_subscribers, import_tags
-from common.delivery.orders import put_orders
+from common.delivery.orders import new_orders
 from common.kernel.bss import order_records
 from common.kernel.province import PROVINCES
+from common.kernel.refusal import invalid
+from common.runtime.clock import clock_of
 from common.runtime.database import Database
-from common.runtime.settings import NodeSettings, load
+from common.runtime.migrate import check_schema
+from common.runtime.settings import SOURCE_SYSTEM_CHARS_MAX, NodeSettings, load
+from hq.__main__ import MIGRATIONS as HQ_MIGRATIONS
 from hq.audience import HoldOut, count_audience
 from hq.audience import preview as preview_rows
+from hq.orders import feed_orders
 from hq.rule_language import check_rule
 from hq.settings import HqSettings
+from province.__main__ import MIGRATIONS as PROVINCE_MIGRATIONS
+from province.bss_sync import report_orders
 from province.settings import ProvinceSettings
 
 imports = typer.Typer(help="Bring people, tags or orders in from a file.", no_args_is_help=True)
@@ -53,7 +59,7 @@ def subscribers(
     settings = _settings(config)
     home = int(settings.code) if isinstance(settings, ProvinceSettings) else None
     snapshots = None if home else Snapshots(settings.data_dir / "people")
-    with _database(settings) as database, _reading(file) as progress:
+    with _database(settings, config) as database, _reading(file) as progress:
         imported = import_subscribers(
             file, number=number, province=province, federation_key=settings.federation_key(), database=database,
             snapshots=snapshots, home=home, encoding=encoding, progress=progress,
@@ -75,20 +81,28 @@ def tags(file: Path, config: HqConfig = Path("hq.toml"), number: Number = "msisd
 
 @imports.command()
 def orders(
-    file: Path, config: Config, source_system: Annotated[str, typer.Option(help="Who took these orders.")] = "file"
+    file: Path,
+    config: Config,
+    source_system: Annotated[str, typer.Option(help="The system that took these orders, such as bss-45.")] = "file",
 ) -> None:
-    """Take in order records from a CSV file; repeating it changes nothing."""
+    """Take in order records from a CSV file, here and at the other level. Repeating it changes nothing."""
+    if not 0 < len(source_system) <= SOURCE_SYSTEM_CHARS_MAX:
+        raise invalid(f"--source-system must have 1 to {SOURCE_SYSTEM_CHARS_MAX} characters")
     settings = _settings(config)
+    tell = report_orders if isinstance(settings, ProvinceSettings) else feed_orders
+    key, clock = settings.federation_key(), clock_of(settings.clock_file)
     new, rejects = 0, list[str]()
-    with _database(settings) as database:
+    with _database(settings, config) as database:
         for page in order_pages(file):
-            records = order_records(source_system, page.orders, settings.federation_key())
+            records = order_records(source_system, page.orders, key)
             with database.transaction() as connection:
-                new += int(put_orders(connection, records, int(time.time())).sum())
+                taken = new_orders(connection, records, clock.now())
+                tell(connection, taken, clock.now())
+            new += len(taken)
             rejects += page.rejects
     for reject in rejects:
         typer.echo(f"not taken: {reject}", err=True)
-    typer.echo(f"{new} new order records, {len(rejects)} lines not taken")
+    typer.echo(f"{new:,} new order records, {len(rejects):,} lines not taken")
 
 
 @audience.command()
@@ -129,13 +143,19 @@ def preview(where: Where, config: HqConfig = Path("hq.toml"), rows: int = 10) ->
 
 
 def _settings(config: Path) -> HqSettings | ProvinceSettings:
-    is_province = config.is_file() and "code" in tomllib.loads(config.read_text(encoding="utf-8"))
-    return load(ProvinceSettings, config) if is_province else load(HqSettings, config)
+    try:
+        keys = tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        keys = {}  # `load` says what is wrong with it
+    return load(ProvinceSettings, config) if "code" in keys else load(HqSettings, config)
 
 
 @contextmanager
-def _database(settings: NodeSettings) -> Iterator[Database]:
-    database = Database(settings.url("province" if isinstance(settings, ProvinceSettings) else "hq"))
+def _database(settings: NodeSettings, config: Path) -> Iterator[Database]:
+    at_province = isinstance(settings, ProvinceSettings)
+    node, scripts = ("province", PROVINCE_MIGRATIONS) if at_province else ("hq", HQ_MIGRATIONS)
+    check_schema(settings.url(node), scripts, f"liandong {node} migrate --config {config}")
+    database = Database(settings.url(node))
     try:
         yield database
     finally:

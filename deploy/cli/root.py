@@ -10,12 +10,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from common.kernel.refusal import Refusal
+from common.kernel.refusal import Refusal, missing
 from common.runtime.database import Database
+from common.runtime.migrate import check_schema
 from common.runtime.settings import load
 from deploy.cli import bench, campaign, demo, people
 from hq import provision
+from hq.__main__ import MIGRATIONS
 from hq.__main__ import app as hq_app
 from hq.settings import HqSettings
 from hq.store import provinces
@@ -47,10 +50,11 @@ def enroll(
 ) -> None:
     """At HQ: sign a province's certificate request and let the province in."""
     if not request.is_file():
-        raise typer.BadParameter(f"{request} is not there; `liandong province init` makes it")
-    now = datetime.now(UTC)
+        raise missing(f"{request} is not there; `liandong province init` makes it")
+    url, now = load(HqSettings, hq).url("hq"), datetime.now(UTC)
+    check_schema(url, MIGRATIONS, f"liandong hq migrate --config {hq}")
     code = provision.enroll(hq.parent, request.read_bytes(), out, now)
-    database = Database(load(HqSettings, hq).url("hq"))
+    database = Database(url)
     with database.transaction() as connection:
         provinces.enroll(connection, code, int(now.timestamp()))
     database.close()
@@ -76,7 +80,8 @@ def main() -> None:
     try:
         app()
     except Refusal as refusal:
-        Console(stderr=True).print(f"[red]✗[/red] {refusal.reason}", refusal.message, sep="  ", highlight=False)
+        told = Text.assemble(("✗ ", "red"), f"{refusal.reason}  {refusal.message}")
+        Console(stderr=True).print(told, soft_wrap=True)
         raise SystemExit(REFUSED) from None
 
 

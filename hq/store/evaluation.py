@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -12,13 +13,13 @@ from common.delivery.orders import orders_of_offer
 from common.delivery.tables import work_order
 from common.kernel.refusal import conflict
 from common.kernel.tag import KEY, PROVINCE
-from common.kernel.task import CONTACTED
+from common.kernel.task import CONTACTED, TaskReason, TaskState
 from hq.attribution import Contacts, settle
 from hq.audience import HoldOut, Manifest, Warehouse
 from hq.campaign_file import load
 from hq.campaigns import Campaign
 from hq.evaluation import Issued, People, Plan, evaluate
-from hq.report import Document, WaveStanding, report_of
+from hq.report import UNKNOWN_CONTACTS_MAX, Document, UnknownContact, WaveStanding, report_of
 from hq.rule_language import check_rule
 from hq.selection import Selection
 from hq.store import campaigns
@@ -47,7 +48,8 @@ def report(connection: Connection, warehouse: Warehouse, federation_key: bytes, 
         _plan(campaign, waves),
         now,
     )
-    return report_of(campaign, stored.state, manifest, [_standing(wave) for wave in waves], found, now)
+    unknown = list(islice(_unknown(connection, name), UNKNOWN_CONTACTS_MAX))
+    return report_of(campaign, stored.state, manifest, [_standing(wave) for wave in waves], found, unknown, now)
 
 
 def _people(warehouse: Warehouse, manifest: Manifest, federation_key: bytes) -> Iterator[People]:
@@ -71,6 +73,17 @@ def _elsewhere(connection: Connection, places: dict[str, int], campaign: str) ->
             for block in ledger.blocks(connection, name):
                 rows = np.flatnonzero(np.isin(block.states, CONTACTED))
                 yield Contacts(place, block.keys[rows], block.first_task + rows, block.submitted_at[rows])
+
+
+def _unknown(connection: Connection, campaign: str) -> Iterator[UnknownContact]:
+    """By work order and task."""
+    for order in ledger.work_orders(connection, campaign=campaign):
+        for number in ledger.block_numbers(connection, order.name, with_state=TaskState.UNKNOWN):
+            block = ledger.load_block(connection, order.name, number)
+            assert block is not None, "the snapshot has it"  # noqa: S101
+            for row in np.flatnonzero(block.states == TaskState.UNKNOWN).tolist():
+                reason = TaskReason(int(block.reasons[row])).name
+                yield UnknownContact(order.name, block.first_task + row, reason, int(block.submitted_at[row]))
 
 
 def _plan(campaign: Campaign, waves: list[StoredWave]) -> Plan:

@@ -102,17 +102,15 @@ class HqClient:
         if places is None:
             return
         back_off.reset()
+        turns = {"lease": self._renewer(channels["control"])}
+        for topic in TOPICS:
+            turns[f"feed {topic}"] = Watcher(self, channels[_lane(topic)], topic).turn
+        for stream, place in places.items():
+            turns[f"outbox {stream}"] = Pusher(self, channels[_lane(stream)], stream, place).turn
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep("lease", self._renewer(channels["control"])))
-                for topic in TOPICS:
-                    watch = Watcher(self, channels[_lane(topic)], topic)
-                    group.create_task(self._keep(f"feed {topic}", watch.turn))
-                for stream, place in places.items():
-                    push = Pusher(self, channels[_lane(stream)], stream, place)
-                    group.create_task(self._keep(f"outbox {stream}", push.turn))
-        except* SessionLost as lost:
-            _log.warning("the session with HQ was lost and is opened anew: %s", lost.exceptions[0])
+            await _until_one_fails([asyncio.create_task(self._keep(what, turn)) for what, turn in turns.items()])
+        except SessionLost as lost:
+            _log.warning("the session with HQ was lost and is opened anew: %s", lost)
 
     async def _open(self, channel: grpc.aio.Channel, back_off: BackOff) -> dict[str, Place] | None:
         """Where each outbox stream goes on; None where HQ did not open a session."""
@@ -242,7 +240,8 @@ class Watcher:
         call = self._feed.WatchFeed(request, timeout=WATCH_SECONDS + CALL_SECONDS)
         try:
             while True:
-                response = await asyncio.wait_for(call.read(), self._client.silence_seconds_max)
+                async with asyncio.timeout(self._client.silence_seconds_max):
+                    response = await call.read()
                 if response is grpc.aio.EOF:
                     return
                 place = await self._take(response, place)
@@ -355,6 +354,19 @@ class BackOff:
         bound = min(self._bound, BACK_OFF_FIRST_SECONDS * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         await asyncio.sleep(max(at_least, self._random.uniform(0.0, bound)))
+
+
+async def _until_one_fails(tasks: list[asyncio.Task[None]]) -> None:
+    """Raises what the first failed with, when all have ended. (A TaskGroup of Python 3.11 that is ending already
+    swallows its parent's cancellation, and the node would not stop.)"""
+    try:
+        failed, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in failed:
+        task.result()
 
 
 def _lane(stream: str) -> str:

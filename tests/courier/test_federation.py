@@ -264,6 +264,8 @@ def test_a_restored_hq_is_told_again_what_it_had_confirmed(world: Begin, tmp_pat
             await w.start_hq()
             await until(lambda: state_of(w.hq, order) == WorkOrderState.COMPLETED and stopped(w.hq) == [6, 9])
             await until(lambda: state_of(w.provinces["45"], work_order("45", 10, "later")) == WorkOrderState.ACCEPTED)
+            assert w.hq.do(log.position, "45", "control").epoch == 2
+            assert w.provinces["45"].do(log.position, "hq", "results").epoch == 2
 
     asyncio.run(story())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from common.kernel.refusal import Refusal
 from common.runtime.database import Database
-from deploy.report_view import PARTS, show
+from deploy.report_view import PARTS, show, show_unknown
 from deploy.words import WORDS
 from hq.audience import HoldOut
 from hq.report import Document
@@ -104,9 +105,9 @@ def test_a_campaign_nobody_approved_or_wrote_is_refused(database: Database, camp
     assert refused.value.reason == "NOT_FOUND"
 
 
-def _printed(report: Document, language: str, width: int = 160) -> str:
+def _printed(report: Document, language: str, width: int = 160, view: Any = show) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    show(report, language, console)
+    view(report, language, console)
     return console.export_text()
 
 
@@ -121,6 +122,33 @@ def test_it_fits_one_screen_and_ends_its_sum_with_a_tick(campaign: Campaign, lan
     assert f"✓ {WORDS['closes'].said(language)} · {WORDS['unaccounted'].said(language)} 0" in printed
     assert WORDS["unknown_line"].said(language) in printed
     assert bool(re.search("[一-鿿]", printed.replace("春季", ""))) == (language == "zh")
+
+
+def test_contacts_of_unknown_fate_are_listed_up_to_a_thousand(campaign: Campaign) -> None:
+    campaign.plan(START + 60)
+    assert "listed: 0/0" in _printed(campaign.report(), "en", view=show_unknown)
+    campaign.deliver()
+    report = campaign.report()
+    listed = report["unknown_contacts"]
+    assert len(listed) == min(report["total"]["unknown"], 1_000) > 100
+    assert listed == sorted(listed, key=lambda each: (each["work_order"], each["task"]))
+    assert {each["reason"] for each in listed} == set(report["total"]["unknown_by"])
+    assert {each["submitted_at"] for each in listed} == {START + 60}
+    printed = _printed(report, "en", view=show_unknown)
+    assert printed.count("no answer from the vendor") == len(listed)
+    assert f"listed: {len(listed):,}/{report['total']['unknown']:,}" in printed
+    assert "liandong report spring --unknown" in _printed(report, "en")
+
+
+def test_a_list_of_unknown_contacts_is_cut_and_says_so(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("hq.report", "hq.store.evaluation"):
+        monkeypatch.setattr(f"{module}.UNKNOWN_CONTACTS_MAX", 7)
+    campaign.plan(START + 60)
+    campaign.deliver()
+    report = campaign.report()
+    assert len(report["unknown_contacts"]) == 7
+    assert report["checks"]["unknown_listed"]
+    assert f"listed: 7/{report['total']['unknown']:,}" in _printed(report, "en", view=show_unknown)
 
 
 def test_a_sum_that_stays_open_is_shouted(campaign: Campaign) -> None:

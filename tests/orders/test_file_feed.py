@@ -32,7 +32,10 @@ def test_times_numbers_and_changes_are_read_as_people_write_them(tmp_path: Path)
     ("line", "why"),
     [
         ("a1,1,13800000001,5g,bought,1,1", "change 'bought' is none of SUBSCRIBED, UNSUBSCRIBED, REVERSED"),
-        ("a1,0,13800000001,5g,subscribed,1,1", "revision 0 is below 1"),
+        ("a1,0,13800000001,5g,subscribed,1,1", "revision: 0 is not from 1 to"),
+        ("a1,1,13800000001,5g,subscribed,99999999999999999999,1", "amount_fen: 99999999999999999999 is not from"),
+        ("a1,1,13800000001,5g,subscribed,1,4294967296", "accepted_at: 4294967296 is not from 0 to"),
+        ("a1,1,13800000001," + "x" * 65 + ",subscribed,1,1", "characters of offer: 65 is not from 1 to 64"),
         ("a1,1,12345,5g,subscribed,1,1", "msisdn is no mobile number"),
         ("a1,1,13800000001,5g,subscribed,1.5,1", "amount_fen '1.5' is no whole number"),
         (",1,13800000001,5g,subscribed,1,1", "order_number is empty"),

@@ -1,0 +1,49 @@
+"""grpc.health.v1 on a node's port: whether to send it calls, for load balancers and process supervisors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc.aio
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
+
+from common.kernel.refusal import missing
+from common.wire.server import Context
+from common.wire.tls import KINDS
+
+ACCESS = {"/grpc.health.v1.Health/": frozenset(KINDS)}
+"""Whoever has a certificate may ask."""
+
+
+class Health(HealthServicer):
+    """Tells of the whole node, which is the service named ""; it knows no others."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._stopping = asyncio.Event()
+        add_HealthServicer_to_server(self, server)
+
+    def stop(self) -> None:
+        """From now on NOT_SERVING; who watches is told before the connection goes."""
+        self._stopping.set()
+
+    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:  # noqa: N802
+        del context
+        if request.service:
+            raise missing(f"there is no service {request.service!r} here; ask for the node, which has the empty name")
+        return self._answer()
+
+    async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:  # noqa: N802
+        del context
+        if request.service:
+            yield HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
+        else:
+            yield self._answer()
+        if not self._stopping.is_set():
+            await self._stopping.wait()
+            yield self._answer()
+
+    def _answer(self) -> HealthCheckResponse:
+        stopping = self._stopping.is_set()
+        return HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING if stopping else HealthCheckResponse.SERVING)
