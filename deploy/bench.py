@@ -113,7 +113,7 @@ async def _start(local: Local, processes: Supervisor, hq: OperatorClient, moment
 async def _run(
     processes: Supervisor, hq: OperatorClient, tell: Tell
 ) -> tuple[float, int, dict[str, float], dict[str, float]]:
-    """Seconds from the approval until all is settled at HQ, what is not, and by process: processor seconds, peak MiB."""
+    """Seconds from approval until all is settled at HQ, what is not; by process: processor seconds, peak MiB."""
     begun, before, peak = time.monotonic(), _cpu(processes), dict.fromkeys(WATCHED, 0.0)
     while True:
         (wave,) = (await hq.status("bench_loop")).waves

@@ -89,9 +89,10 @@ class Planner:
         """Freeze whom the wave takes. False where the campaign was paused or cancelled meanwhile."""
         now = self._clock.now()
         if number == 1:
-            keys = self._audience_keys(stored)
+            # All of them before the first is divided: two queries at once would need twice the warehouse's memory.
+            keys = await asyncio.to_thread(lambda: list(self._audience_keys(stored)))
         else:
-            keys = iter([await self._database.read(work_orders.chosen_keys, campaign, number, now)])
+            keys = [await self._database.read(work_orders.chosen_keys, campaign, number, now)]
         enrolled = await self._database.read(provinces.enrolled)
         frozen = await asyncio.to_thread(self._freeze, stored, campaign, number, keys, enrolled, now)
         log.info(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -37,14 +37,4 @@ cursor = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False, doc="Everything up to here is applied."),
     Column("chain", BigInteger, nullable=False, doc="The chain the writer gave the entry at `sequence`."),
-)
-
-session = Table(
-    "session",
-    metadata,
-    Column("province", String(16), primary_key=True),
-    Column("instance_id", String(64), nullable=False),
-    Column("fence", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("contract_revision", Integer, nullable=False),
 )

@@ -56,7 +56,8 @@ class ReportDesk:
         while True:
             await self._arrived.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), GATHER_SECONDS)
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._full.wait()
             entries, self._entries = self._entries, []
             self._arrived.clear()
             self._full.clear()

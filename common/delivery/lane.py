@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -192,10 +193,10 @@ class Lane:
             await asyncio.sleep(rest)
 
     async def _idle(self) -> None:
-        try:
-            await asyncio.wait_for(self._rung.wait(), IDLE_SECONDS)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the ring.
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._rung.wait()
         self._rung.clear()
 
 

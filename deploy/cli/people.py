@@ -42,7 +42,17 @@ audience = typer.Typer(help="Try a rule on the people HQ knows.", no_args_is_hel
 Config = Annotated[Path, typer.Option("--config", help="Settings file of the node: HQ's, or a province's.")]
 HqConfig = Annotated[Path, typer.Option("--config", help="HQ's settings file.", envvar="LIANDONG_HQ_CONFIG")]
 Number = Annotated[str, typer.Option(help="Column with the subscriber's number.")]
-Encoding = Annotated[str | None, typer.Option(help="The file's encoding, where it cannot be told.")]
+
+
+def _known(encoding: str | None) -> str | None:
+    try:
+        b" ".decode(encoding or "utf-8")
+    except LookupError:
+        raise invalid(f"--encoding {encoding}: no such encoding; give one such as utf-8 or gb18030") from None
+    return encoding
+
+
+Encoding = Annotated[str | None, typer.Option(help="The file's encoding, where it cannot be told.", callback=_known)]
 Where = Annotated[str, typer.Option(help="""The rule, e.g. "tenure_months <= 12 AND app_active".""")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 

@@ -13,11 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from sqlalchemy import Connection
 
-from common.courier import cursor, log, session
+from common.courier import cursor, log
 from common.courier.bell import Bell
 from common.courier.cursor import Apply, Gap, Place, Stale
 from common.courier.log import Entry
-from common.courier.session import INSTANCE_ID_CHARS_MAX, Session
 from common.kernel.refusal import Fault, Refusal, conflict, invalid
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
@@ -26,7 +25,8 @@ from common.wire import codec, versions
 from common.wire.columns import BLOCK_BYTES_MAX, MESSAGE_BYTES_MAX, malformed
 from common.wire.server import Context, caller
 from common.wire.streams import OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
-from hq.store import feed, provinces, uplink
+from hq.store import feed, provinces, sessions, uplink
+from hq.store.sessions import INSTANCE_ID_CHARS_MAX, Session
 
 T = TypeVar("T")
 
@@ -102,14 +102,14 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
     ) -> link_pb2.RenewSessionResponse:
         del context
         now, lease = self._of.clock.now(), self._of.pace.lease
-        await self._of.write(session.renew, caller().name, request.fence, now + lease)
+        await self._of.write(sessions.renew, caller().name, request.fence, now + lease)
         return link_pb2.RenewSessionResponse(lease_duration=Duration(seconds=lease), server_time=Timestamp(seconds=now))
 
     async def CloseSession(  # noqa: N802
         self, request: link_pb2.CloseSessionRequest, context: Context
     ) -> link_pb2.CloseSessionResponse:
         del context
-        await self._of.write(session.close, caller().name, request.fence)
+        await self._of.write(sessions.close, caller().name, request.fence)
         return link_pb2.CloseSessionResponse()
 
 
@@ -216,9 +216,9 @@ def _open(
 ) -> link_pb2.OpenSessionResponse:
     province = ask.province
     provinces.seen(connection, province, request.build_version, now)
-    held = session.load(connection, province)
-    given = session.opened(held, ask, takeover=request.takeover, now=now)
-    session.put(connection, given)
+    held = sessions.load(connection, province)
+    given = sessions.opened(held, ask, takeover=request.takeover, now=now)
+    sessions.put(connection, given)
     return link_pb2.OpenSessionResponse(
         fence=given.fence,
         lease_duration=Duration(seconds=pace.lease),
@@ -266,7 +266,7 @@ def _look(
     connection: Connection, province: str, topic: str, fence: int, place: Place, window: int
 ) -> list[Entry] | int | None:
     """Entries to send; or the head, where there is nothing to send now; or None where the reader's place is gone."""
-    session.check(connection, province, fence)
+    sessions.check(connection, province, fence)
     if not log.in_step(connection, province, topic, place):
         return None
     at = log.position(connection, province, topic)
@@ -279,7 +279,7 @@ def _look(
 def _reset(
     connection: Connection, province: str, topic: str, fence: int, place: Place
 ) -> tuple[Place, list[feed.Piece]]:
-    session.check(connection, province, fence)
+    sessions.check(connection, province, fence)
     if log.went_back(connection, province, topic, place):
         log.raise_epoch(connection, province, topic, above=place.epoch)
     return log.head_place(connection, province, topic), feed.snapshot(connection, province, topic)
@@ -301,7 +301,7 @@ def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
 
 
 def _commit(connection: Connection, province: str, topic: str, fence: int, place: Place) -> int:
-    session.check(connection, province, fence)
+    sessions.check(connection, province, fence)
     if not log.commit(connection, province, topic, place):
         raise conflict(f"{topic} has no such place as {place}; watch again from where you are", "EPOCH_STALE")
     log.compact(connection, province, topic)
@@ -339,7 +339,7 @@ def _append(
     values: list[codec.Outgoing],
     now: int,
 ) -> tuple[Place, set[str]]:
-    session.check(connection, province, request.fence)
+    sessions.check(connection, province, request.fence)
     place = cursor.load(connection, province, stream)
     last = request.entries[-1]
     match cursor.admit(place, request.epoch, request.entries[0].sequence, last.sequence):

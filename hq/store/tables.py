@@ -37,3 +37,13 @@ wave = Table(
     Column("state", SmallInteger, nullable=False, doc="1 planned, 2 selected, 3 cut."),
     Column("selection", Text, nullable=False, doc="Path and SHA-256 of the frozen selection; empty before."),
 )
+
+session = Table(
+    "session",
+    metadata,
+    Column("province", String(16), primary_key=True),
+    Column("instance_id", String(64), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("contract_revision", Integer, nullable=False),
+)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, select
 
-from common.courier.tables import session
 from common.kernel.refusal import Fault, Refusal, conflict
+from hq.store.tables import session
 
 INSTANCE_ID_CHARS_MAX = 64
 

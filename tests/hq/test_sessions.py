@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from common.courier import session
-from common.courier.session import Session, opened
 from common.kernel.refusal import Refusal
 from common.runtime.database import Database
+from hq.store import sessions
+from hq.store.sessions import Session, opened
 
 NOW = 1_790_000_000
 HELD = Session("45", "first", NOW + 5, NOW + 10, 1)
@@ -34,19 +34,19 @@ def test_a_lost_session_table_does_not_bring_old_fences_back() -> None:
 
 def test_only_the_current_fence_is_heard(database: Database) -> None:
     with database.transaction() as connection:
-        session.put(connection, HELD)
-        session.renew(connection, "45", HELD.fence, NOW + 99)
-        assert session.check(connection, "45", HELD.fence).expires_at == NOW + 99
+        sessions.put(connection, HELD)
+        sessions.renew(connection, "45", HELD.fence, NOW + 99)
+        assert sessions.check(connection, "45", HELD.fence).expires_at == NOW + 99
         for fence in (HELD.fence - 1, HELD.fence + 1):
             with pytest.raises(Refusal, match="superseded"):
-                session.check(connection, "45", fence)
+                sessions.check(connection, "45", fence)
 
 
 def test_a_closed_session_lets_anyone_in_and_its_fence_is_dead(database: Database) -> None:
     with database.transaction() as connection:
-        session.put(connection, HELD)
-        session.close(connection, "45", HELD.fence)
+        sessions.put(connection, HELD)
+        sessions.close(connection, "45", HELD.fence)
         with pytest.raises(Refusal, match="superseded"):
-            session.check(connection, "45", HELD.fence)
-        closed = session.load(connection, "45")
+            sessions.check(connection, "45", HELD.fence)
+        closed = sessions.load(connection, "45")
     assert opened(closed, ask("second"), takeover=False, now=NOW).fence > HELD.fence + 1
