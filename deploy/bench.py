@@ -7,14 +7,18 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc.aio
 import numpy as np
 import psutil
 import pyarrow as pa
+from liandong.campaign.v1 import campaign_pb2 as pb
 
+from adapters.channels.journal import read_journal
 from common.runtime.clock import write_offset
 from deploy.local import motion
 from deploy.local.federation import HQ, Local, World, fill, lay_out, layout
@@ -70,14 +74,20 @@ class Measured:
     cpu_shares: dict[str, float]
     cpu_seconds: float
     unsettled: int
+    doubled: int
+    """Messages a vendor accepted twice."""
+    kills: int
 
     @property
     def contacts_per_second(self) -> float:
         return self.tasks / self.seconds
 
 
-async def loop(root: Path, tasks: int, tell: Tell) -> Measured:
-    """Issue `tasks` contacts at HQ, and wait until HQ knows the end of each one."""
+async def loop(root: Path, tasks: int, kills: int, tell: Tell) -> Measured:
+    """Issue `tasks` contacts at HQ, and wait until HQ knows the end of each one.
+
+    `kills` times on the way one process after the other gets SIGKILL and is started again.
+    """
     local, campaign = layout(root), load(CAMPAIGN)
     tell("people", 0, tasks)
     world = World(SEED, campaign.schedule.start - 9 * 3600, 14, None, {"local_sms": ODDS})
@@ -90,13 +100,38 @@ async def loop(root: Path, tasks: int, tell: Tell) -> Measured:
     try:
         async with connect(local.home(HQ) / "operator" / "operator.toml") as hq:
             await _start(local, processes, hq, campaign.schedule.start + 60)
-            seconds, unsettled, cpu, peak = await _run(processes, hq, tell)
+            seconds, unsettled, cpu, peak = await _run(processes, hq, Kills(tasks, kills), tell)
     finally:
         await processes.stop()
         await link.cut()
     total = sum(cpu.values())
     shares = {name: used / total for name, used in cpu.items()}
-    return Measured(tasks, seconds, peak, _stage_shares(local), shares, total, unsettled)
+    return Measured(tasks, seconds, peak, _stage_shares(local), shares, total, unsettled, _doubled(local), kills)
+
+
+@dataclass(slots=True)
+class Kills:
+    """Spread evenly over the work, first HQ, then the province, then the vendor, and round again."""
+
+    tasks: int
+    count: int
+    done: int = 0
+
+    def due(self, settled: int) -> str | None:
+        """Whom to kill now that so many tasks are settled."""
+        if self.done == self.count or settled * (self.count + 1) < self.tasks * (self.done + 1):
+            return None
+        self.done += 1
+        return WATCHED[(self.done - 1) % len(WATCHED)]
+
+
+async def _insist(hq: OperatorClient) -> pb.Campaign:
+    """HQ may be starting again."""
+    while True:
+        try:
+            return await hq.status("bench_loop")
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _start(local: Local, processes: Supervisor, hq: OperatorClient, moment: int) -> None:
@@ -111,20 +146,29 @@ async def _start(local: Local, processes: Supervisor, hq: OperatorClient, moment
 
 
 async def _run(
-    processes: Supervisor, hq: OperatorClient, tell: Tell
+    processes: Supervisor, hq: OperatorClient, kills: Kills, tell: Tell
 ) -> tuple[float, int, dict[str, float], dict[str, float]]:
     """Seconds from approval until all is settled at HQ, what is not; by process: processor seconds, peak MiB."""
     begun, before, peak = time.monotonic(), _cpu(processes), dict.fromkeys(WATCHED, 0.0)
     while True:
-        (wave,) = (await hq.status("bench_loop")).waves
+        (wave,) = (await _insist(hq)).waves
         peak = {name: max(seen, _rss(processes.pid(name))) for name, seen in peak.items()}
         left = wave.open + wave.in_flight
         tell("contacts", wave.issued - left, wave.issued)
+        victim = kills.due(wave.issued - left)
+        if victim:
+            processes.kill(victim)
         waited = time.monotonic() - begun
         if (wave.work_orders and wave.issued and left == 0) or waited > WAIT_SECONDS_MAX:
-            spent = {name: used - before[name] for name, used in _cpu(processes).items()}
+            spent = {name: max(0.0, used - before[name]) for name, used in _cpu(processes).items()}
             return waited, left, spent, peak
         await asyncio.sleep(POLL_SECONDS)
+
+
+def _doubled(local: Local) -> int:
+    batches = list(read_journal(local.journal(PROVINCE)))
+    accepted = np.concatenate([np.zeros(0, dtype=np.uint32), *(batch.tasks for batch in batches)])
+    return len(accepted) - len(np.unique(accepted))
 
 
 def _people(count: int) -> pa.Table:
@@ -139,12 +183,21 @@ def _people(count: int) -> pa.Table:
 
 
 def _cpu(processes: Supervisor) -> dict[str, float]:
-    times = {name: psutil.Process(processes.pid(name)).cpu_times() for name in WATCHED}
-    return {name: used.user + used.system for name, used in times.items()}
+    """Of the processes that run now: what a killed one used is not in it."""
+    return {name: _processor_seconds(processes.pid(name)) for name in WATCHED}
+
+
+def _processor_seconds(pid: int) -> float:
+    with suppress(psutil.NoSuchProcess):  # it was just killed
+        used = psutil.Process(pid).cpu_times()
+        return float(used.user + used.system)
+    return 0.0
 
 
 def _rss(pid: int) -> float:
-    return float(psutil.Process(pid).memory_info().rss) / BYTES_IN_MIB
+    with suppress(psutil.NoSuchProcess):
+        return float(psutil.Process(pid).memory_info().rss) / BYTES_IN_MIB
+    return 0.0
 
 
 def _stage_shares(local: Local) -> dict[str, float]:

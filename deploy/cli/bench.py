@@ -28,6 +28,7 @@ def bench() -> None:
 @app.command()
 def loop(
     tasks: Annotated[int, typer.Option(min=1_000, max=TASKS_MAX, help="Contacts to carry.")] = 500_000,
+    kills: Annotated[int, typer.Option(min=0, max=100, help="SIGKILL processes in turn, so many times.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """Contacts a second from HQ to a province, a vendor and back, every step durable, on this machine."""
@@ -42,12 +43,12 @@ def loop(
                 bars[name] = progress.add_task(name, total=total)
             progress.update(bars[name], completed=done, total=total)
 
-        measured = asyncio.run(measure_loop(Path(root), tasks, tell))
+        measured = asyncio.run(measure_loop(Path(root), tasks, kills, tell))
     if as_json:
         typer.echo(json.dumps(_document(measured)))
     else:
         _show(measured)
-    raise typer.Exit(1 if measured.unsettled else 0)
+    raise typer.Exit(1 if measured.unsettled or measured.doubled else 0)
 
 
 def _document(measured: Measured) -> dict[str, Any]:
@@ -61,6 +62,8 @@ def _document(measured: Measured) -> dict[str, Any]:
         "cpu_shares": {name: round(share, 3) for name, share in measured.cpu_shares.items()},
         "cpu_seconds": round(measured.cpu_seconds, 1),
         "unsettled_tasks": measured.unsettled,
+        "doubled_messages": measured.doubled,
+        "kills": measured.kills,
     }
 
 
@@ -69,7 +72,7 @@ def _show(measured: Measured) -> None:
     console.print(
         f"[bold]{measured.contacts_per_second:,.0f} contacts/s[/bold]  {measured.tasks:,} contacts in "
         f"{measured.seconds:.1f} s, {measured.cpu_seconds:.1f} processor seconds, "
-        f"largest process {max(measured.peak_rss_mib.values()):,.0f} MiB, {measured.unsettled:,} unsettled",
+        f"largest process {max(measured.peak_rss_mib.values()):,.0f} MiB, {measured.unsettled:,} unsettled, {measured.doubled:,} doubled, {measured.kills} kills",
         highlight=False,
     )
     table = Table("share of store time", "", "share of processor time", "", box=None)

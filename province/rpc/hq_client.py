@@ -39,7 +39,7 @@ POLL_SECONDS = 1.0
 """How long an entry that another process appended may go unnoticed."""
 APPEND_ENTRIES_MAX = 256
 BACK_OFF_FIRST_SECONDS = 0.2
-BACK_OFF_SECONDS_MAX = 10.0
+BACK_OFF_SECONDS_MAX = 5.0
 HELD_SECONDS_MAX = 3.0
 """While another instance holds the session, ask again this often."""
 LANES = ("control", "bulk")
@@ -54,7 +54,7 @@ class SessionLost(Exception):
 class HqClient:
     """Runs until cancelled. `bell` is rung for ("hq", stream) by whoever appended to the outbox.
 
-    Set `takeover` only where no second instance of this node can be running.
+    `takeover` lets the first session follow a crash at once: set it where no second instance can be running.
     """
 
     def __init__(
@@ -126,6 +126,8 @@ class HqClient:
         link = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
             self._opened = await link.OpenSession(request, timeout=CALL_SECONDS)
+            # Once is enough to follow our own crash; a twin that fences us later must not be fenced back for ever.
+            self._takeover = False
         except grpc.aio.AioRpcError as error:
             refusal = faults.of_error(error)
             if refusal is not None and refusal.reason == "SESSION_HELD":

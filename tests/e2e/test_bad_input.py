@@ -261,7 +261,17 @@ class TestRules:
             refused("audience", command, "--where", rule, "--config", "hq/hq.toml", says=says)
 
     def test_a_share_out_of_range_is_refused(self, refused: Refused, at: Path) -> None:
-        refused("audience", "count", "--where", "age > 1", "--holdout", "2", "--config", "hq/hq.toml", says="share is 2.0; give 0 or more and less than 1")
+        refused(
+            "audience",
+            "count",
+            "--where",
+            "age > 1",
+            "--holdout",
+            "2",
+            "--config",
+            "hq/hq.toml",
+            says="share is 2.0; give 0 or more and less than 1",
+        )
 
     def test_a_rule_that_selects_nobody_counts_nobody(self, liandong: Liandong, at: Path) -> None:
         told = liandong("audience", "count", "--where", "age > 200", "--config", "hq/hq.toml", "--json")
