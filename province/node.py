@@ -56,7 +56,6 @@ async def _serve(settings: ProvinceSettings) -> None:
             bell.ring("hq", stream)
 
     outlet = HqOutlet(clock)
-    runner = Runner(database, clock, channels, ports, outlet, settings.code, wake_pushers)
     desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), wake_pushers)
     server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
     healthy = health.Health(server)
@@ -68,6 +67,10 @@ async def _serve(settings: ProvinceSettings) -> None:
     hq = HqClient(
         database, clock, bell, inbox, settings.code, settings.hq_address, outward, version("liandong"), takeover=True
     )
+    runner = Runner(
+        database, clock, channels, ports, outlet, settings.code, wake_pushers,
+        may_contact=lambda: hq.stops_are_fresh(settings.stop_freshness_seconds),
+    )  # fmt: skip
     jobs = [hq.run(), runner.run(), desk.run(), *(_wake_runner(runner, bell, topic) for topic in TOPICS)]
     if settings.bss:
         bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))
@@ -91,4 +94,3 @@ async def _wake_runner(runner: Runner, bell: Bell, topic: str) -> None:
         await bell.wait(INBOX, topic, heard, WAKE_SECONDS)
         if bell.heard(INBOX, topic) != heard:
             runner.ring()
-        await asyncio.sleep(0)

@@ -54,6 +54,8 @@ class Delivery:
     outlet: Outlet
     node: str
     bell: Callable[[], None]
+    may_contact: Callable[[], bool]
+    """False while this node cannot know who asked to be left alone: then nothing new is claimed."""
     busy: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -82,12 +84,17 @@ class Lane:
                 await self._blocks.acquire()
                 await self._rest()
                 started = self._delivery.clock.monotonic()
-                claimed = await self._delivery.database.write(self._take, terms)
+                claimed = await self._claim(terms)
                 if claimed is None:
                     self._blocks.release()
                     await self._idle()
                 else:
                     group.create_task(self._deliver(claimed, terms, pace, started + SUBMIT_SECONDS))
+
+    async def _claim(self, terms: VendorTerms) -> Claimed | None:
+        if not self._delivery.may_contact():
+            return None
+        return await self._delivery.database.write(self._take, terms)
 
     async def _terms(self) -> VendorTerms:
         waits = wait_random_exponential(multiplier=0.1, max=TERMS_RETRY_SECONDS_MAX)

@@ -24,6 +24,7 @@ SWEEP_BLOCKS = 16
 
 class Runner:
     """`channels` are those this node runs and `ports` the vendor of each. `bell` is called after every commit.
+    While `may_contact` answers False nothing new is claimed; what has been submitted goes on.
 
     Nothing here remembers what was sent: all of it is in the ledger, so a runner may be killed at any moment and
     another started on the same store. Two must never run on one store at once.
@@ -38,8 +39,9 @@ class Runner:
         outlet: Outlet,
         node: str,
         bell: Callable[[], None],
+        may_contact: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._delivery = Delivery(database, clock, outlet, node, bell)
+        self._delivery = Delivery(database, clock, outlet, node, bell, may_contact)
         self._channels = dict(channels)
         self._lanes = [Lane(self._delivery, channels[name], port) for name, port in ports.items()]
         self._swept_at: int | None = None

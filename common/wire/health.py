@@ -17,7 +17,7 @@ ACCESS = {"/grpc.health.v1.Health/": frozenset(KINDS)}
 """Whoever has a certificate may ask."""
 
 
-class Health(HealthServicer):
+class Health(HealthServicer):  # type: ignore[misc]
     """Tells of the whole node, which is the service named ""; it knows no others."""
 
     def __init__(self, server: grpc.aio.Server) -> None:

@@ -212,6 +212,10 @@ class HqClient:
     async def committed(self, stream: str, place: Place) -> bool:
         return await self._database.write(_committed, stream, place)
 
+    def stops_are_fresh(self, seconds: float) -> bool:
+        """Whether HQ spoke on the control topic within `seconds`; False before it first did."""
+        return self._clock.monotonic() - self.heard_at.get("control", float("-inf")) <= seconds
+
     def hear(self, topic: str) -> None:
         self.heard_at[topic] = self._clock.monotonic()
 

@@ -263,3 +263,30 @@ def test_the_open_remainder_expires_with_the_validity_or_is_cancelled(
         return suppressed == 30 and len(memo.finished_orders) == 2
 
     drive(Vendor(), cancelled)
+
+
+def test_nobody_is_contacted_while_stops_may_be_stale(
+    sqlite_file: Database, people: Any, issue: Any, channel: Channel, memo: Any
+) -> None:
+    stored(sqlite_file, issue, people(40))
+    fresh = False
+
+    async def main() -> list[dict[TaskState, int]]:
+        nonlocal fresh
+        runner = Runner(
+            sqlite_file, Wall(), {"sms": channel}, {"sms": Vendor()}, memo, "hq", lambda: None, lambda: fresh
+        )
+        running = asyncio.create_task(runner.run())
+        await asyncio.sleep(0.6)
+        stale = await sqlite_file.read(ledger.counts, NAME)
+        fresh = True
+        async with asyncio.timeout(20):
+            while (counted := await sqlite_file.read(ledger.counts, NAME))[TaskState.OPEN]:  # noqa: ASYNC110 - the database is asked
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait({running})
+        return [stale, counted]
+
+    stale, counted = asyncio.run(main())
+    assert stale[TaskState.OPEN] == 40
+    assert counted[TaskState.OPEN] == 0
