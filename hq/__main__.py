@@ -31,7 +31,11 @@ def init(
 ) -> None:
     """Make a new HQ in DIRECTORY: settings, authority, keys, and the first operator's certificate."""
     settings = provision.new_hq(directory, listen, datetime.now(UTC))
-    typer.echo(f"made {settings}\nnext: liandong hq migrate --config {settings}")
+    operator = directory / "operator" / "operator.toml"
+    typer.echo(
+        f"made {settings}, and {operator} for the first operator (--operator, or LIANDONG_OPERATOR)\n"
+        f"next: liandong hq migrate --config {settings}"
+    )
 
 
 @app.command()

@@ -27,7 +27,7 @@ app = typer.Typer(help="Plan, approve, watch and stop campaigns.", no_args_is_he
 Operator = Annotated[Path, typer.Option("--operator", help="The operator's settings file.", envvar="LIANDONG_OPERATOR")]
 File = Annotated[Path, typer.Option("--file", "-f", help="The campaign file.")]
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
-Language = Annotated[Literal["zh", "en"], typer.Option("--lang", help="Of what is printed.")]
+Language = Annotated[Literal["zh", "en"], typer.Option("--lang", help="Language of what is printed.")]
 OPERATOR = Path("operator.toml")
 
 
@@ -91,8 +91,11 @@ def status(
     if name:
         _tell(_ask(operator, lambda hq: hq.status(name)))
         return
-    for each in _ask(operator, lambda hq: hq.campaigns()):
+    found = _ask(operator, lambda hq: hq.campaigns())
+    for each in found:
         _tell(each)
+    if not found:
+        typer.echo("no campaigns yet\nnext: liandong campaign apply -f campaign.yaml")
 
 
 def report(

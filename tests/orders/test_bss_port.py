@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import grpc.aio
 import pytest
+from liandong.bss.v1 import bss_pb2, bss_pb2_grpc
 
 from adapters.bss.file_feed import FileFeed
 from adapters.bss.grpc_feed import GrpcBss
@@ -180,3 +182,36 @@ def test_what_cannot_be_ordered_is_refused_by_name(
             assert await bss.check_eligibility(int(POOL.msisdns[0]), OFFER.code) == "the subscriber is leaving"
 
     asyncio.run(check())
+
+
+class Careless(bss_pb2_grpc.OrderRecordServiceServicer):  # type: ignore[misc]
+    """Tells records that no BSS should: each but the first is wrong in one field."""
+
+    GOOD: ClassVar[dict[str, Any]] = {
+        "order_number": "a", "revision": 1, "msisdn": 8613800000001, "offer": "5g", "change": 1, "accepted_at": START,
+    }  # fmt: skip
+    WRONG: ClassVar[list[dict[str, Any]]] = [
+        {"order_number": ""}, {"revision": 0}, {"msisdn": 0}, {"offer": "x" * 65}, {"change": 9},
+        {"accepted_at": 2**32 - 1, "amount_fen": 10**16},
+    ]  # fmt: skip
+
+    async def ListOrderRecords(self, request: Any, context: Any) -> Any:  # noqa: N802
+        records = [bss_pb2.OrderRecord(**self.GOOD | wrong) for wrong in ({}, *self.WRONG)]
+        return bss_pb2.ListOrderRecordsResponse(order_records=records, caught_up=True)
+
+
+def test_a_record_that_cannot_be_is_named_and_the_rest_is_taken() -> None:
+    async def ask() -> OrderPage:
+        server = grpc.aio.server()
+        bss_pb2_grpc.add_OrderRecordServiceServicer_to_server(Careless(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            page = await GrpcBss(channel).list_orders("")
+        await server.stop(0)
+        return page
+
+    page = asyncio.run(ask())
+    assert [order.order_number for order in page.orders] == ["a"]
+    assert [reject.partition(":")[0] for reject in page.rejects] == [f"record {n} of the page" for n in range(2, 8)]
+    assert "8613800000001" not in str(page.rejects)

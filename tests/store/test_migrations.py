@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, text
 
 from common.courier import tables as courier_tables
 from common.delivery import tables as delivery_tables
+from common.kernel.refusal import Refusal
 from common.runtime.database import Database
-from common.runtime.migrate import migrate
+from common.runtime.migrate import check_schema, migrate, newest
 from hq.__main__ import MIGRATIONS as HQ_MIGRATIONS
 from hq.store import tables as hq_tables
 from province.__main__ import MIGRATIONS as PROVINCE_MIGRATIONS
@@ -40,6 +41,21 @@ def test_migrations_reach_the_declared_tables_and_repeating_them_changes_nothing
     with database.transaction() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), _declared(own))
     database.close()
-    assert len(reached) == 1
-    assert "" not in reached
+    assert reached == {newest(Path(scripts))}
     assert differences == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"), [("0000", "this version needs .*run `migrate it`"), ("9999", "newer than this version's")]
+)
+def test_a_node_starts_on_its_own_schema_only(database_url: str, schema: str, says: str) -> None:
+    with pytest.raises(Refusal, match=r"not ready .*run `migrate it`"):
+        check_schema(database_url, HQ_MIGRATIONS, "migrate it")
+    database = Database(database_url)
+    migrate(database, HQ_MIGRATIONS)
+    check_schema(database_url, HQ_MIGRATIONS, "migrate it")
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :schema"), {"schema": schema})
+    database.close()
+    with pytest.raises(Refusal, match=says):
+        check_schema(database_url, HQ_MIGRATIONS, "migrate it")
