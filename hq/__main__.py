@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from common.runtime import command
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.migrate import migrate as bring_up
@@ -66,4 +67,4 @@ def serve(config: Config = Path("hq.toml")) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    command.run(app)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from common.runtime import command
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.migrate import migrate as bring_up
@@ -61,4 +62,4 @@ def serve(config: Config = Path("province.toml")) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    command.run(app)

