@@ -17,6 +17,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 1,
     data: Annotated[Path | None, typer.Option(help="A customer file of your own (CSV or Parquet).")] = None,
     id_column: Annotated[str, typer.Option("--id", help="The customer file's id column.")] = "",
+    where: Annotated[str, typer.Option(help="The rule that selects among --data's customers, over its columns.")] = "",
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill a province and cut a link on the way.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON summary on stdout.")] = False,
@@ -26,4 +27,4 @@ def demo(
     # Not at the top: every command would wait for it.
     from deploy.demo.screen import run
 
-    raise typer.Exit(run(subscribers, seed, data, id_column, chaos=chaos, keep=keep, as_json=as_json, lang=lang))
+    raise typer.Exit(run(subscribers, seed, data, id_column, where, chaos=chaos, keep=keep, as_json=as_json, lang=lang))

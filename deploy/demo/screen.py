@@ -29,6 +29,7 @@ def run(
     seed: int,
     data: Path | None,
     id_column: str,
+    where: str,
     *,
     chaos: bool,
     keep: Path | None,
@@ -39,7 +40,7 @@ def run(
     root = _room(keep)
     screen = Screen(Console(stderr=True), lang)
     try:
-        plan = _plan(root, subscribers, seed, data, id_column, chaos, screen)
+        plan = _plan(root, subscribers, seed, data, id_column, where, chaos, screen)
         with screen.progress_bars:
             outcome = asyncio.run(play(plan, screen))
     except DemoFailedError as error:
@@ -114,8 +115,10 @@ def _room(keep: Path | None) -> Path:
 
 
 def _plan(
-    root: Path, subscribers: int, seed: int, data: Path | None, id_column: str, chaos: bool, screen: Screen
+    root: Path, subscribers: int, seed: int, data: Path | None, id_column: str, where: str, chaos: bool, screen: Screen
 ) -> Plan:
+    if data is None and (where or id_column):
+        raise invalid("--id and --where speak of a customer file; give --data too")
     if data is None:
         yaml = (HERE / "campaign.yaml").read_text(encoding="utf-8")
         return Plan(root, seed, yaml, make_population(subscribers, seed), chaos)
@@ -127,7 +130,19 @@ def _plan(
     for note in customers.notes:
         screen.step("note", text=note)
     screen.step("customers", people=customers.people.num_rows, rejected=len(customers.rejects))
-    return Plan(root, seed, (HERE / "churn.yaml").read_text(encoding="utf-8"), customers.people, chaos)
+    return Plan(root, seed, _customers_campaign(where), customers.people, chaos)
+
+
+def _customers_campaign(where: str) -> str:
+    """The churn campaign, whose columns a file may have; or, with a rule, one that asks for no others."""
+    if not where:
+        return (HERE / "churn.yaml").read_text(encoding="utf-8")
+    # A JSON string is a YAML string too.
+    return (
+        (HERE / "customers.yaml")
+        .read_text(encoding="utf-8")
+        .replace('audience: "true"', f"audience: {json.dumps(where)}")
+    )
 
 
 def _show(outcome: Outcome, lang: str, keep: Path | None) -> None:
