@@ -105,7 +105,7 @@ async def loop(root: Path, tasks: int, kills: int, tell: Tell) -> Measured:
         await processes.stop()
         await link.cut()
     total = sum(cpu.values())
-    shares = {name: used / total for name, used in cpu.items()}
+    shares = {name: used / total for name, used in cpu.items()} if total else {}
     return Measured(tasks, seconds, peak, _stage_shares(local), shares, total, unsettled, _doubled(local), kills)
 
 
@@ -203,8 +203,10 @@ def _rss(pid: int) -> float:
 def _stage_shares(local: Local) -> dict[str, float]:
     spent: Counter[str] = Counter()
     for node, stages in STAGES.items():
-        seconds = json.loads((local.home(node) / "data" / "busy_seconds.json").read_text(encoding="utf-8"))
-        for function, used in seconds.items():
+        left = local.home(node) / "data" / "busy_seconds.json"
+        if not left.exists():  # the node was killed and had not got up again when all was done
+            continue
+        for function, used in json.loads(left.read_text(encoding="utf-8")).items():
             spent[stages.get(function, "other")] += used
     total = sum(spent.values())
     return {stage: used / total for stage, used in spent.most_common()}

@@ -245,8 +245,8 @@ class Simulator(channel_pb2_grpc.ChannelServiceServicer):
         batch = AcceptedBatch(
             line.name, request.work_order, now, request.expire_at, tasks[fresh], msisdns[fresh], end=0
         )
-        await self._keep(batch)
-        line.schedule(batch, self._now_ms())
+        # A caller that dies meanwhile takes nothing back: what is on disk is reported on.
+        await asyncio.shield(self._take(line, batch))
         if fresh.any() and answer_is_lost(
             line.settings.odds, line.seed, line.name, request.work_order, int(batch.tasks[0])
         ):
@@ -257,6 +257,10 @@ class Simulator(channel_pb2_grpc.ChannelServiceServicer):
         if channel not in self._lines:
             raise missing(f"No channel {channel!r} here; there are {', '.join(self._lines)}.")
         return self._lines[channel]
+
+    async def _take(self, line: Line, batch: AcceptedBatch) -> None:
+        await self._keep(batch)
+        line.schedule(batch, self._now_ms())
 
     async def _keep(self, batch: AcceptedBatch) -> None:
         """On disk at the return. An answer that repeats an earlier one waits for the disk too, behind that one."""

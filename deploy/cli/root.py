@@ -69,7 +69,7 @@ def run_tests(
 ) -> None:
     """Run the tests; further arguments go to pytest."""
     selection = ["-m", "not slow"] if fast else []
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *selection, *context.args]
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *selection, *context.args]
     raise typer.Exit(subprocess.run(command, cwd=CHECKOUT, check=False).returncode)  # noqa: S603 - our own pytest
 
 

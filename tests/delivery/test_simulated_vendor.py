@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from liandong.channel.v1 import channel_pb2
 from pydantic import ValidationError
 
 from adapters.channels.journal import AcceptedBatch, Journal, read_journal, read_records
 from adapters.channels.script import NO_REPLY, REPLY_TEXTS, Odds, fates
-from adapters.channels.simulator import Line, SimulatedChannel, load_settings
+from adapters.channels.simulator import Line, SimulatedChannel, Simulator, SimulatorSettings, load_settings
 from common.kernel.channel import ReceiptStage, SendOutcome
 from common.kernel.reply import intent
 from common.kernel.task import Response
+from common.runtime.clock import SystemClock
+from common.runtime.settings import Tls
 
 NUMBERS = np.arange(20_000, dtype=np.int64) + 8_613_800_000_000
 COLUMNS = ("refused", "throttles", "stages", "receipt_ms", "repeated", "replies", "reply_ms")
@@ -68,6 +73,30 @@ def test_every_report_falls_due_once_or_twice() -> None:
     assert set(times.tolist()) == {1, 2}
     assert (times == 2).mean() == pytest.approx(0.1, abs=0.01)
     assert line.due("receipt", now_ms=99_999) == []
+
+
+def test_a_caller_that_dies_in_the_middle_leaves_no_message_unreported(tmp_path: Path) -> None:
+    async def main() -> list[int]:
+        clock = SystemClock()
+        tls = Tls(authority=tmp_path, certificate=tmp_path, key=tmp_path)
+        channels = {"sms": SimulatedChannel(odds=Odds(throttle=0, refuse=0, silence=0, repeat=0))}
+        settings = SimulatorSettings(listen="", callback="", data_dir=tmp_path, tls=tls, channels=channels)
+        async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
+            vendor = Simulator(settings, clock, nowhere)
+            request = channel_pb2.SendMessagesRequest(
+                channel="sms", work_order="c/1/sms/hq", tasks=[0, 1], msisdns=NUMBERS[:2].tolist(), texts=["x"],
+                text_refs=[0, 0], submit_by=clock.now() + 60, expire_at=clock.now() + 60,
+            )  # fmt: skip
+            call = asyncio.create_task(vendor.SendMessages(request, None))
+            await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait({call})
+            await asyncio.sleep(0.2)
+            due = vendor._lines["sms"].due("receipt", 2**62)
+        return sorted(np.concatenate([part.tasks for part in due]).tolist()) if due else []
+
+    assert asyncio.run(main()) == [0, 1]
+    assert [len(batch.tasks) for batch in read_journal(tmp_path / "accepted.journal")] == [2]
 
 
 def test_a_torn_tail_of_the_journal_is_cut_off(tmp_path: Path) -> None:

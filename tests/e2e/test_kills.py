@@ -66,10 +66,9 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "victims",
     [
-        ("hq", "hq"),
+        ("hq", "hq", "45"),
         ("45", "45", "13"),
-        ("vendor-hq", "vendor-45"),
-        ("bss-45", "bss-hq"),
+        ("vendor-hq", "vendor-45", "bss-45", "bss-hq"),
         ("hq", "45", "vendor-45", "13"),
     ],
     ids="-".join,
