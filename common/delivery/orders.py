@@ -1,4 +1,4 @@
-"""The node's order records, who owns an offer, and how far each source system has been read."""
+"""The node's order records, and who owns an offer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, and_, exists, select
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Connection, Row, exists, select
 
-from common.delivery.tables import order_record, source_place
+from common.delivery.tables import order_record
 from common.kernel.columns import Keys, Mask
 from common.kernel.order import OrderChange, OrderRecords
 from common.runtime import bulk
@@ -61,22 +60,11 @@ def owners_between(connection: Connection, offer: str, first: int, last: int) ->
 
 def orders_of_offer(connection: Connection, offer: str) -> OrderRecords:
     """Every record of `offer`, in no particular order."""
-    found = connection.execute(select(*_RECORD).where(order_record.c.offer == offer))
-    return _records(found.all())
+    found = connection.execute(select(*RECORD).where(order_record.c.offer == offer))
+    return records_of(found.all())
 
 
-def place(connection: Connection, source_system: str, feed: str) -> str:
-    """The page token to ask `source_system` for next; empty at the start. `feed` is "orders" or "pool"."""
-    token = connection.execute(select(source_place.c.page_token).where(_is_place(source_system, feed))).scalar()
-    return token or ""
-
-
-def set_place(connection: Connection, source_system: str, feed: str, page_token: str) -> None:
-    row = {"source_system": [source_system], "feed": [feed], "page_token": [page_token]}
-    bulk.upsert(connection, source_place, row)
-
-
-_RECORD = (
+RECORD = (
     order_record.c.source_system,
     order_record.c.order_number,
     order_record.c.revision,
@@ -86,10 +74,6 @@ _RECORD = (
     order_record.c.amount_fen,
     order_record.c.accepted_at,
 )
-
-
-def _is_place(source_system: str, feed: str) -> ColumnElement[bool]:
-    return and_(source_place.c.source_system == source_system, source_place.c.feed == feed)
 
 
 def _identities(records: OrderRecords) -> zip[tuple[str, str, int]]:
@@ -125,8 +109,9 @@ def _columns(records: OrderRecords, observed_at: int) -> dict[str, bulk.Column]:
     }
 
 
-def _records(rows: Sequence[Row[*tuple[Any, ...]]]) -> OrderRecords:
-    columns = list(zip(*rows, strict=True)) or [()] * len(_RECORD)
+def records_of(rows: Sequence[Row[*tuple[Any, ...]]]) -> OrderRecords:
+    """Rows of the RECORD columns."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(RECORD)
     return OrderRecords(
         source_systems=list(columns[0]),
         order_numbers=list(columns[1]),

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from common.courier.bell import Bell
-from common.delivery.orders import place, set_place
+from common.delivery.source_place import place, set_place
 from common.kernel.bss import SourceUnavailable
 from common.kernel.refusal import Refusal
 from common.runtime.clock import Clock

@@ -15,8 +15,9 @@ from adapters.bss.grpc_feed import GrpcBss
 from common.courier import log
 from common.courier.bell import Bell
 from common.delivery import stops, vault
-from common.delivery.orders import owners_between, place
+from common.delivery.orders import owners_between
 from common.delivery.source_follower import SourceFollower
+from common.delivery.source_place import place
 from common.kernel.bss import BssOrder, BssPoolChange, OrderPage, PoolPage, SourceUnavailable
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.delivery.orders import orders_of_offer, owners_between, place, put_orders, set_place
+from common.delivery.orders import orders_of_offer, owners_between, put_orders
+from common.delivery.source_place import place, set_place
 from common.delivery.tables import order_record
 from common.kernel.order import OrderChange, OrderRecords
 from common.runtime.database import Database
