@@ -99,12 +99,12 @@ class BssService(_GRPC.OrderRecordServiceServicer, _GRPC.PoolServiceServicer, _G
     def __init__(self, bss: SimulatedBss) -> None:
         self._bss = bss
 
-    async def ListOrderRecords(self, request: Any, context: Context) -> Any:  # noqa: N802
+    async def ListOrderRecords(self, request: Any, context: Context) -> Any:
         page, token, caught_up = await _answered(context, self._bss.orders, request.page_token, request.page_size)
         records = map(_record, page)
         return _PB.ListOrderRecordsResponse(order_records=records, next_page_token=token, caught_up=caught_up)
 
-    async def ListPoolChanges(self, request: Any, context: Context) -> Any:  # noqa: N802
+    async def ListPoolChanges(self, request: Any, context: Context) -> Any:
         page, token, caught_up = await _answered(context, self._bss.pool_changes, request.page_token, request.page_size)
         changes = [
             _PB.PoolChangeRecord(msisdn=each.msisdn, change=int(each.change), changed_at=each.changed_at)
@@ -112,15 +112,15 @@ class BssService(_GRPC.OrderRecordServiceServicer, _GRPC.PoolServiceServicer, _G
         ]
         return _PB.ListPoolChangesResponse(changes=changes, next_page_token=token, caught_up=caught_up)
 
-    async def CheckEligibility(self, request: Any, context: Context) -> Any:  # noqa: N802
+    async def CheckEligibility(self, request: Any, context: Context) -> Any:
         why = await _answered(context, self._bss.eligibility, request.msisdn, request.offer)
         return _PB.CheckEligibilityResponse(eligible=not why, detail=why)
 
-    async def CreateOrder(self, request: Any, context: Context) -> Any:  # noqa: N802
+    async def CreateOrder(self, request: Any, context: Context) -> Any:
         order = await _answered(context, self._bss.create, request.request_id, request.msisdn, request.offer)
         return _PB.CreateOrderResponse(order_record=_record(order))
 
-    async def GetOrder(self, request: Any, context: Context) -> Any:  # noqa: N802
+    async def GetOrder(self, request: Any, context: Context) -> Any:
         order = await _answered(context, self._bss.get, request.request_id)
         return _PB.GetOrderResponse(order_record=_record(order))
 

@@ -216,7 +216,7 @@ class Simulator(channel_pb2_grpc.ChannelServiceServicer):
                 group.create_task(self._report_for_ever(line, "receipt", self._report_receipts))
                 group.create_task(self._report_for_ever(line, "reply", self._report_replies))
 
-    async def GetChannel(  # noqa: N802
+    async def GetChannel(
         self, request: channel_pb2.GetChannelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> channel_pb2.GetChannelResponse:
         del context
@@ -228,7 +228,7 @@ class Simulator(channel_pb2_grpc.ChannelServiceServicer):
             dedupe_window=Duration(seconds=settings.dedupe_seconds),
         )
 
-    async def SendMessages(  # noqa: N802
+    async def SendMessages(
         self, request: channel_pb2.SendMessagesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> channel_pb2.SendMessagesResponse:
         line = self._line(request.channel)

@@ -107,14 +107,14 @@ class ChannelCallbacks(channel_pb2_grpc.ChannelCallbackServiceServicer):
         self._take_receipts = take_receipts
         self._take_replies = take_replies
 
-    async def ReportReceipts(  # noqa: N802
+    async def ReportReceipts(
         self, request: channel_pb2.ReportReceiptsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> channel_pb2.ReportReceiptsResponse:
         del context
         self._admit(request.channel)
         return channel_pb2.ReportReceiptsResponse(unmatched=await self._take_receipts(_receipts(request)))
 
-    async def ReportReplies(  # noqa: N802
+    async def ReportReplies(
         self, request: channel_pb2.ReportRepliesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> channel_pb2.ReportRepliesResponse:
         del context

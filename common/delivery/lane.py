@@ -212,14 +212,16 @@ def _place(claimed: Claimed) -> tuple[str, int]:
 
 
 def _batch(claimed: Claimed, part: slice) -> OutboundBatch:
+    """With the texts its own messages use: a block of personal texts would otherwise travel whole with each batch."""
     block, rows = claimed.block, claimed.rows[part]
+    used, refs = np.unique(block.text_refs[rows], return_inverse=True)
     return OutboundBatch(
         channel=claimed.work_order.channel,
         work_order=block.work_order,
         tasks=(rows + block.first_task).astype(np.uint32),
         msisdns=claimed.msisdns[part].tolist(),
-        texts=list(block.texts),
-        text_refs=block.text_refs[rows],
+        texts=[block.texts[place] for place in used.tolist()],
+        text_refs=refs.astype(np.uint32),
         submit_by=claimed.submit_by,
         expire_at=claimed.work_order.end_at,
     )

@@ -28,13 +28,13 @@ class Health(HealthServicer):  # type: ignore[misc]
         """From now on NOT_SERVING; who watches is told before the connection goes."""
         self._stopping.set()
 
-    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:  # noqa: N802
+    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
         del context
         if request.service:
             raise missing(f"there is no service {request.service!r} here; ask for the node, which has the empty name")
         return self._answer()
 
-    async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:  # noqa: N802
+    async def Watch(self, request: HealthCheckRequest, context: Context) -> AsyncIterator[HealthCheckResponse]:
         del context
         if request.service:
             yield HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)

@@ -53,39 +53,39 @@ class CampaignApi(campaign_pb2_grpc.CampaignServiceServicer):
         self._report = report
         self._approving = asyncio.Lock()
 
-    async def ValidateCampaign(self, request: pb.ValidateCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def ValidateCampaign(self, request: pb.ValidateCampaignRequest, _context: Context) -> Any:
         _, counts = await asyncio.to_thread(self._checked, request.yaml)
         return pb.ValidateCampaignResponse(audience=_audience(counts))
 
-    async def ApplyCampaign(self, request: pb.ApplyCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def ApplyCampaign(self, request: pb.ApplyCampaignRequest, _context: Context) -> Any:
         checked, counts = await asyncio.to_thread(self._checked, request.yaml)
         await self._database.write(campaigns.apply, checked, request.yaml, caller().name)
         return pb.ApplyCampaignResponse(campaign=await self._campaign(checked.name), audience=_audience(counts))
 
-    async def ApproveCampaign(self, request: pb.ApproveCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def ApproveCampaign(self, request: pb.ApproveCampaignRequest, _context: Context) -> Any:
         # One at a time: the audience saved must be the one recorded.
         async with self._approving:
             await self._approve(request.name, request.version, caller().name)
         return pb.ApproveCampaignResponse(campaign=await self._campaign(request.name))
 
-    async def PauseCampaign(self, request: pb.PauseCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def PauseCampaign(self, request: pb.PauseCampaignRequest, _context: Context) -> Any:
         return pb.PauseCampaignResponse(campaign=await self._step(request.name, Step.PAUSE))
 
-    async def ResumeCampaign(self, request: pb.ResumeCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def ResumeCampaign(self, request: pb.ResumeCampaignRequest, _context: Context) -> Any:
         return pb.ResumeCampaignResponse(campaign=await self._step(request.name, Step.RESUME))
 
-    async def CancelCampaign(self, request: pb.CancelCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def CancelCampaign(self, request: pb.CancelCampaignRequest, _context: Context) -> Any:
         return pb.CancelCampaignResponse(campaign=await self._step(request.name, Step.CANCEL))
 
-    async def GetCampaign(self, request: pb.GetCampaignRequest, _context: Context) -> Any:  # noqa: N802
+    async def GetCampaign(self, request: pb.GetCampaignRequest, _context: Context) -> Any:
         return pb.GetCampaignResponse(campaign=await self._campaign(request.name))
 
-    async def ListCampaigns(self, request: pb.ListCampaignsRequest, _context: Context) -> Any:  # noqa: N802
+    async def ListCampaigns(self, request: pb.ListCampaignsRequest, _context: Context) -> Any:
         size = min(request.page_size or PAGE_SIZE_MAX, PAGE_SIZE_MAX)
         found = await self._database.read(_page, request.page_token, size)
         return pb.ListCampaignsResponse(campaigns=found, next_page_token=found[-1].name if len(found) == size else "")
 
-    async def GetReport(self, request: pb.GetReportRequest, _context: Context) -> Any:  # noqa: N802
+    async def GetReport(self, request: pb.GetReportRequest, _context: Context) -> Any:
         report = await self._database.read(self._report, request.name)
         return pb.GetReportResponse(report_json=json.dumps(report, ensure_ascii=False))
 

@@ -86,9 +86,7 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
     def __init__(self, federation: Federation) -> None:
         self._of = federation
 
-    async def OpenSession(  # noqa: N802
-        self, request: link_pb2.OpenSessionRequest, context: Context
-    ) -> link_pb2.OpenSessionResponse:
+    async def OpenSession(self, request: link_pb2.OpenSessionRequest, context: Context) -> link_pb2.OpenSessionResponse:
         del context
         if not 0 < len(request.instance_id) <= INSTANCE_ID_CHARS_MAX:
             raise invalid(f"instance_id must have 1 to {INSTANCE_ID_CHARS_MAX} characters")
@@ -97,7 +95,7 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
         ask = Session(caller().name, request.instance_id, 0, now + self._of.pace.lease, revision)
         return await self._of.write(_open, ask, request, now, self._of.pace)
 
-    async def RenewSession(  # noqa: N802
+    async def RenewSession(
         self, request: link_pb2.RenewSessionRequest, context: Context
     ) -> link_pb2.RenewSessionResponse:
         del context
@@ -105,7 +103,7 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
         await self._of.write(sessions.renew, caller().name, request.fence, now + lease)
         return link_pb2.RenewSessionResponse(lease_duration=Duration(seconds=lease), server_time=Timestamp(seconds=now))
 
-    async def CloseSession(  # noqa: N802
+    async def CloseSession(
         self, request: link_pb2.CloseSessionRequest, context: Context
     ) -> link_pb2.CloseSessionResponse:
         del context
@@ -117,7 +115,7 @@ class FeedService(feed_pb2_grpc.FeedServiceServicer):
     def __init__(self, federation: Federation) -> None:
         self._of = federation
 
-    async def WatchFeed(  # noqa: N802
+    async def WatchFeed(
         self, request: feed_pb2.WatchFeedRequest, context: Context
     ) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
         del context
@@ -125,9 +123,7 @@ class FeedService(feed_pb2_grpc.FeedServiceServicer):
         async for response in watch.responses():
             yield response
 
-    async def CommitFeed(  # noqa: N802
-        self, request: feed_pb2.CommitFeedRequest, context: Context
-    ) -> feed_pb2.CommitFeedResponse:
+    async def CommitFeed(self, request: feed_pb2.CommitFeedRequest, context: Context) -> feed_pb2.CommitFeedResponse:
         del context
         province, topic = caller().name, topic_name(request.topic)
         place = Place(request.epoch, request.through_cursor, request.chain)
@@ -198,9 +194,7 @@ class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
     def __init__(self, federation: Federation) -> None:
         self._of = federation
 
-    async def Append(  # noqa: N802
-        self, request: uplink_pb2.AppendRequest, context: Context
-    ) -> uplink_pb2.AppendResponse:
+    async def Append(self, request: uplink_pb2.AppendRequest, context: Context) -> uplink_pb2.AppendResponse:
         del context
         stream = outbox_name(request.stream)
         _check_sequence(request)

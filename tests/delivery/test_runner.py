@@ -13,7 +13,7 @@ import pytest
 
 from common.delivery import lane as lane_module
 from common.delivery import ledger
-from common.delivery.claim import claim
+from common.delivery.claim import Claimed, claim
 from common.delivery.runner import Runner
 from common.kernel.channel import (
     Channel,
@@ -263,6 +263,21 @@ def test_the_open_remainder_expires_with_the_validity_or_is_cancelled(
         return suppressed == 30 and len(memo.finished_orders) == 2
 
     drive(Vendor(), cancelled)
+
+
+def test_a_batch_carries_the_texts_it_uses_and_each_message_its_own(
+    sqlite_file: Database, people: Any, issue: Any, channel: Channel
+) -> None:
+    order = stored(sqlite_file, issue, people(40))
+    with sqlite_file.snapshot() as connection:
+        block = ledger.load_block(connection, order.name, 0)
+    assert block is not None
+    texts = tuple(f"text {number}" for number in range(40))
+    personal = replace(block, texts=texts, text_refs=np.arange(40, dtype=np.uint32)[::-1])
+    rows = np.arange(40)
+    batch = lane_module._batch(Claimed(order, personal, rows, rows, submit_by=NOON), slice(10, 15))
+    assert sorted(batch.texts) == sorted(texts[25:30])
+    assert [batch.texts[ref] for ref in batch.text_refs.tolist()] == [texts[39 - row] for row in range(10, 15)]
 
 
 def test_nobody_is_contacted_while_stops_may_be_stale(

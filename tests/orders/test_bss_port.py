@@ -195,7 +195,7 @@ class Careless(bss_pb2_grpc.OrderRecordServiceServicer):  # type: ignore[misc]
         {"accepted_at": 2**32 - 1, "amount_fen": 10**16},
     ]  # fmt: skip
 
-    async def ListOrderRecords(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def ListOrderRecords(self, request: Any, context: Any) -> Any:
         records = [bss_pb2.OrderRecord(**self.GOOD | wrong) for wrong in ({}, *self.WRONG)]
         return bss_pb2.ListOrderRecordsResponse(order_records=records, caught_up=True)
 
