@@ -19,6 +19,7 @@ from common.kernel.columns import Keys, Mask
 from common.kernel.keyed_hash import salt, uniform
 from common.kernel.refusal import conflict, invalid, missing
 from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Sensitivity
+from common.runtime.failpoint import reach
 from hq.rule_language import Rule
 
 PREVIEW_ROWS_MAX = 100
@@ -242,12 +243,14 @@ def _replace(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    reach("audience.save.before_sync")
     temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+    reach("audience.save.after_sync")
 
 
 def _load(home: Path, sha256: str) -> BitMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -149,6 +149,8 @@ class Offer(_Strict):
     price_fen: Annotated[int, Field(ge=0, le=PRICE_FEN_MAX)]
     """Income an order brings."""
     monthly: bool = False
+    line: Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$")] = ""
+    """The product line it belongs to, for the contact policy."""
 
 
 class Schedule(_Strict):
@@ -223,6 +225,10 @@ class Campaign(_Strict):
     title: Title
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     """A higher one goes first."""
+    service: bool = False
+    """A service notice, to which no marketing rule applies."""
+    purpose: Literal["", "location"] = ""
+    """What separate consent a contact needs."""
     offer: Offer
     audience: str
     holdout: Annotated[float, BeforeValidator(_share)] = 0.0

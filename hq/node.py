@@ -20,7 +20,7 @@ from common.kernel.subscriber import subscriber_keys
 from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
-from common.runtime.lifetime import sole_instance, until_told
+from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from hq import orders
@@ -67,7 +67,7 @@ async def _serve(settings: HqSettings) -> None:
         return evaluation.report(connection, warehouse(), key, name, clock.now())
 
     server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
-    healthy = health.Health(server)
+    healthy = health.Health(server, database.answers)
     levels = federation.Federation(database, clock, bell)
     levels.register(server)
     campaigns = CampaignApi(database, warehouse, clock, settings.data_dir, key, bell, report)
@@ -83,11 +83,12 @@ async def _serve(settings: HqSettings) -> None:
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
-    jobs = [runner.run(), desk.run(), Planner(database, warehouse, clock, settings.data_dir, bell).run()]
+    planner = Planner(database, warehouse, clock, settings.data_dir, bell)
+    jobs = [steady(runner.run), steady(desk.run), steady(planner.run)]
     if settings.cbss:
         line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))
         source = settings.cbss.source_system
-        jobs.append(orders.follower(database, clock, bell, GrpcBss(line), source, key).run())
+        jobs.append(steady(orders.follower(database, clock, bell, GrpcBss(line), source, key).run))
     await server.start()
     log.info("HQ serves at %s", settings.listen)
     try:

@@ -19,6 +19,7 @@ from common.kernel.tag import KEY, ORDINAL
 from common.kernel.work_order import WorkOrder
 from common.runtime.clock import Clock
 from common.runtime.database import Database
+from common.runtime.outage import StoreUnavailable
 from hq import selection as selections
 from hq.audience import Manifest, Warehouse, load_audience
 from hq.campaign_file import load
@@ -61,11 +62,15 @@ class Planner:
 
     async def tick(self) -> None:
         """All that is due now. A campaign that fails is logged, holds up no other and is tried again later."""
-        for stored in await self._database.read(campaigns.active):
+        active = [(stored, load(stored.yaml)) for stored in await self._database.read(campaigns.active)]
+        # Whoever asks at the same time is served by priority: what goes first takes the contacts the policy leaves.
+        for stored, campaign in sorted(active, key=lambda each: (-each[1].priority, each[0].name)):
             if self._retry_at.get(stored.name, 0.0) > self._clock.monotonic():
                 continue
             try:
-                await self._advance(stored, load(stored.yaml))
+                await self._advance(stored, campaign)
+            except StoreUnavailable:
+                raise
             except Exception:
                 log.exception("campaign %s: a step failed; trying again in %g s", stored.name, RETRY_SECONDS)
                 self._retry_at[stored.name] = self._clock.monotonic() + RETRY_SECONDS

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.kernel.tag import KEY
+from common.runtime.failpoint import reach
 from hq.work_orders import TEXT, Share
 
 CHANNEL, NODE = "channel", "node"
@@ -75,8 +76,10 @@ def freeze(
     with draft.open("rb+") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
+    reach("selection.freeze.before_sync")
     draft.replace(path)
     _sync(directory)
+    reach("selection.freeze.after_sync")
     return Selection(path.name, digest, snapshot, selected_at, selected, dict(tasks))
 
 

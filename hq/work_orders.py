@@ -116,6 +116,9 @@ def planned(campaign: Campaign, number: int, tasks: Mapping[tuple[str, str], int
             priority=campaign.priority,
             task_count=count,
             state=WorkOrderState.ACCEPTED if node == HQ_NODE else WorkOrderState.ISSUED,
+            product_line=campaign.offer.line,
+            service=campaign.service,
+            purpose=campaign.purpose,
         )
         for (channel, node), count in sorted(tasks.items())
     ]

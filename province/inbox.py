@@ -12,7 +12,7 @@ from common.delivery import ledger, orders, stops
 from common.kernel.channel import Channel, Level
 from common.kernel.order import OrderRecords
 from common.kernel.stop import Stops
-from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TERMINAL, TaskReason, TaskState
+from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TERMINAL, TaskState
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import MOVES, WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState, command
 from common.wire.codec import Incoming
@@ -77,7 +77,7 @@ def told(block: TaskBlock, states: TaskBlock, now: int) -> TaskBlock:
     When they were contacted is not told, so such contacts are dated now: the contact cap errs on the careful side.
     """
     rows = np.flatnonzero(states.states >= min(TERMINAL))
-    known, changed = advance(block, rows, _EVENT[states.states[rows]], TaskReason.NONE, now)
+    known, changed = advance(block, rows, _EVENT[states.states[rows]], states.reasons[rows], now)
     contacted = changed[np.isin(known.states[changed], CONTACTED) & (known.submitted_at[changed] == 0)]
     submitted = known.submitted_at.copy()
     submitted[contacted] = now
@@ -93,7 +93,8 @@ def _task_block(connection: Connection, block: TaskBlock, now: int) -> None:
     order = ledger.load_work_order(connection, block.work_order)
     if order is not None and order.state == WorkOrderState.REJECTED:
         return
-    opened = replace(block, states=np.full(len(block), TaskState.OPEN, dtype=np.uint8))
+    none = np.zeros(len(block), dtype=np.uint8)
+    opened = replace(block, states=np.full(len(block), TaskState.OPEN, dtype=np.uint8), reasons=none)
     if ledger.insert_block(connection, told(opened, block, now)) or not (block.states != TaskState.OPEN).any():
         return
     known = ledger.load_block(connection, block.work_order, block.number)

@@ -16,7 +16,7 @@ from common.kernel.channel import CHANNELS, Level
 from common.kernel.subscriber import subscriber_keys
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
-from common.runtime.lifetime import sole_instance, until_told
+from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
@@ -57,7 +57,7 @@ async def _serve(settings: ProvinceSettings) -> None:
     outlet = HqOutlet(clock)
     desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), wake_pushers)
     server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
-    healthy = health.Health(server)
+    healthy = health.Health(server, database.answers)
     vendors = {v.channel: v.name for v in settings.vendors}
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
@@ -70,12 +70,13 @@ async def _serve(settings: ProvinceSettings) -> None:
         database, clock, channels, ports, outlet, settings.code, wake_pushers,
         may_contact=lambda: hq.stops_are_fresh(settings.stop_freshness_seconds),
     )  # fmt: skip
-    jobs = [hq.run(), runner.run(), desk.run(), *(_wake_runner(runner, bell, topic) for topic in TOPICS)]
+    jobs = [steady(hq.run), steady(runner.run), steady(desk.run)]
+    jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if settings.bss:
         bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))
         source = settings.bss.source_system
-        jobs.append(bss_sync.order_follower(database, clock, bell, bss, source, key).run())
-        jobs.append(bss_sync.pool_follower(database, clock, bell, bss, source, key, int(settings.code)).run())
+        jobs.append(steady(bss_sync.order_follower(database, clock, bell, bss, source, key).run))
+        jobs.append(steady(bss_sync.pool_follower(database, clock, bell, bss, source, key, int(settings.code)).run))
     await server.start()
     log.info("province %s reports to %s", settings.code, settings.hq_address)
     try:

@@ -20,7 +20,7 @@ from common.kernel.columns import Keys, Mask, Rows
 from common.kernel.order import OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges
 from common.kernel.result import results_of
-from common.kernel.stop import Stops
+from common.kernel.stop import Stops, stops_of
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, unsettled
 from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.runtime.clock import Clock
@@ -63,12 +63,13 @@ class HqOutlet:
         append_results(connection, block, rows, self._clock.now())
 
     def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None:
-        append_stops(connection, Stops(keys, times.astype(np.uint32), lifted), self._clock.now())
+        append_stops(connection, stops_of(keys, times.astype(np.uint32), lifted), self._clock.now())
 
     def finished(self, connection: Connection, work_order: WorkOrder) -> None:
-        append_work_order_event(
-            connection, WorkOrderEvent(work_order.name, WorkOrderState.COMPLETED), self._clock.now()
-        )
+        if work_order.leased:  # of the province's own HQ learns by its results, which may come later than this would
+            append_work_order_event(
+                connection, WorkOrderEvent(work_order.name, WorkOrderState.COMPLETED), self._clock.now()
+            )
 
 
 def append_everything(connection: Connection, stream: str, now: int) -> None:
@@ -80,8 +81,8 @@ def append_everything(connection: Connection, stream: str, now: int) -> None:
 
 def _all_control(connection: Connection, now: int) -> None:
     keys, times, lifted = all_stops(connection)
-    append_stops(connection, Stops(keys, times.astype(np.uint32), lifted), now)
-    for order in ledger.work_orders(connection, states=TOLD_STATES):
+    append_stops(connection, stops_of(keys, times.astype(np.uint32), lifted), now)
+    for order in filter(lambda each: each.leased, ledger.work_orders(connection, states=TOLD_STATES)):
         append_work_order_event(connection, WorkOrderEvent(order.name, order.state), now)
 
 

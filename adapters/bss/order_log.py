@@ -12,6 +12,7 @@ from pathlib import Path
 from common.kernel.bss import BssOrder
 from common.kernel.order import OrderChange
 from common.kernel.refusal import conflict
+from common.runtime.failpoint import reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class OrderLog:
         if shown:
             self._file.write(b"".join(map(_line, shown)))
             self._file.flush()
+            reach("order_log.append.before_sync")
             os.fsync(self._file.fileno())
+            reach("order_log.append.after_sync")
             self.shown.extend(shown)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.kernel.columns import Refs
+from common.runtime.failpoint import reach
 
 _FRAME = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
@@ -79,13 +80,17 @@ class Journal:
             end = record.end
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.ftruncate(self._file, end)
+        reach("journal.open.before_sync")
         os.fsync(self._file)
+        reach("journal.open.after_sync")
 
     def append(self, records: Sequence[tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]]]) -> None:
         """Returns when (values, columns) of all of them are on disk."""
         if records:
             _write_all(self._file, b"".join(_encoded(values, columns) for values, columns in records))
+            reach("journal.append.before_sync")
             os.fdatasync(self._file)
+            reach("journal.append.after_sync")
 
     def close(self) -> None:
         os.close(self._file)

@@ -18,6 +18,7 @@ import pyarrow.parquet as parquet
 from adapters.warehouse.cell_type import ARROW
 from common.kernel.refusal import conflict, missing
 from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Sensitivity, Tag, TagClass, TagType
+from common.runtime.failpoint import reach
 
 ROW_GROUP_ROWS = 122_880
 _MANIFEST = re.compile(r"people-(\d{6})\.json")
@@ -112,6 +113,7 @@ class Snapshots:
             json.dump(manifest, file, ensure_ascii=False, indent=1)
             file.flush()
             os.fsync(file.fileno())
+        reach("snapshots.announce.before_sync")
         try:
             # A link, not a rename: it fails where the manifest is there already.
             os.link(temporary, self._manifest(snapshot.version))
@@ -120,6 +122,7 @@ class Snapshots:
         finally:
             temporary.unlink()
         _sync_directory(self.directory)
+        reach("snapshots.announce.after_sync")
 
 
 def _write(path: Path, people: Iterable[pa.RecordBatch], catalogue: Catalogue) -> int:
@@ -134,7 +137,9 @@ def _write(path: Path, people: Iterable[pa.RecordBatch], catalogue: Catalogue) -
                 writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
                 rows += group.num_rows
         file.flush()
+        reach("snapshots.write.before_sync")
         os.fsync(file.fileno())
+    reach("snapshots.write.after_sync")
     return rows
 
 

@@ -278,7 +278,7 @@ def _fill_vault(database: Database, staged: _Staged) -> int:
     added = 0
     for start in range(0, len(rows), VAULT_ROWS):
         part = rows[start : start + VAULT_ROWS]
-        with database.transaction() as connection:
+        with database.transaction("subscriber_import.fill_vault") as connection:
             new, _ = vault.put_subscribers(connection, staged.keys[part], staged.numbers[part], staged.provinces[part])
         added += new
     return added

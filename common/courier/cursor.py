@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from common.courier.tables import cursor
 
@@ -20,6 +20,11 @@ class Place:
 
 NOWHERE = Place(0, 0, 0)
 """Before the first entry of the first epoch."""
+
+_IS = (cursor.c.peer == bindparam("of_peer"), cursor.c.stream == bindparam("of_stream"))
+_LOAD = select(cursor.c.epoch, cursor.c.sequence, cursor.c.chain).where(*_IS).with_for_update()
+_DELETE = delete(cursor).where(*_IS)
+_INSERT = insert(cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +66,12 @@ def admit(place: Place, epoch: int, first: int, last: int) -> Apply | Repeat | G
 
 def load(connection: Connection, peer: str, stream: str) -> Place:
     """Locks the row where the store can, so that two writers cannot both apply one entry."""
-    query = select(cursor.c.epoch, cursor.c.sequence, cursor.c.chain).where(
-        cursor.c.peer == peer, cursor.c.stream == stream
-    )
-    row = connection.execute(query.with_for_update()).one_or_none()
+    row = connection.execute(_LOAD, {"of_peer": peer, "of_stream": stream}).one_or_none()
     return NOWHERE if row is None else Place(*row)
 
 
 def put(connection: Connection, peer: str, stream: str, place: Place) -> None:
     """Call in the transaction that applied the entries."""
-    connection.execute(delete(cursor).where(cursor.c.peer == peer, cursor.c.stream == stream))
-    connection.execute(
-        insert(cursor).values(peer=peer, stream=stream, epoch=place.epoch, sequence=place.sequence, chain=place.chain)
-    )
+    connection.execute(_DELETE, {"of_peer": peer, "of_stream": stream})
+    row = {"peer": peer, "stream": stream, "epoch": place.epoch, "sequence": place.sequence, "chain": place.chain}
+    connection.execute(_INSERT, row)

@@ -6,12 +6,11 @@ Callers own the transactions. Payloads are opaque.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from common.courier.cursor import Place
 from common.courier.tables import log, log_entry
@@ -38,6 +37,35 @@ class Entry:
 
 NEW = LogPosition(epoch=1, oldest=1, head=0, committed=0, base_chain=0)
 
+_LOG = (log.c.peer == bindparam("of_peer"), log.c.stream == bindparam("of_stream"))
+_ENTRY = (log_entry.c.peer == bindparam("of_peer"), log_entry.c.stream == bindparam("of_stream"))
+_FOLLOW = (*_ENTRY, log_entry.c.sequence > bindparam("after"))
+
+_POSITION = select(log.c.epoch, log.c.oldest, log.c.head, log.c.committed, log.c.base_chain).where(*_LOG)
+_LOCKED_POSITION = _POSITION.with_for_update()
+_INSERT_LOG = insert(log)
+_UPDATE_LOG = update(log).where(*_LOG)
+_COMMIT = _UPDATE_LOG.where(log.c.committed < bindparam("through")).values(committed=bindparam("through"))
+_INSERT_ENTRIES = insert(log_entry)
+_CHAIN = select(log_entry.c.chain).where(*_ENTRY, log_entry.c.sequence == bindparam("at"))
+_SIZES = (
+    select(log_entry.c.sequence, func.length(log_entry.c.payload))
+    .where(*_FOLLOW)
+    .order_by(log_entry.c.sequence)
+    .limit(bindparam("limit_entries"))
+)
+_ENTRIES = (
+    select(log_entry.c.sequence, log_entry.c.payload, log_entry.c.chain)
+    .where(*_FOLLOW, log_entry.c.sequence <= bindparam("through"))
+    .order_by(log_entry.c.sequence)
+)
+_DROP = delete(log_entry).where(*_ENTRY, log_entry.c.sequence <= bindparam("through"))
+# By way of negative numbers: no row may ever meet another's old number.
+_RENUMBER = (
+    update(log_entry).where(*_ENTRY).values(sequence=bindparam("shift") - log_entry.c.sequence),
+    update(log_entry).where(*_ENTRY).values(sequence=-log_entry.c.sequence),
+)
+
 
 def append(connection: Connection, peer: str, stream: str, payloads: Sequence[bytes], now: int) -> int:
     """Number the payloads on from the head; answers the new head. Durable when the caller's transaction is."""
@@ -58,8 +86,8 @@ def append(connection: Connection, peer: str, stream: str, payloads: Sequence[by
         for n, (payload, chain) in enumerate(zip(payloads, chains, strict=True), start=1)
     ]
     head = at.head + len(rows)
-    connection.execute(insert(log_entry), rows)
-    connection.execute(update(log).where(*_is(log, peer, stream)).values(head=head))
+    connection.execute(_INSERT_ENTRIES, rows)
+    connection.execute(_UPDATE_LOG, _of(peer, stream, head=head))
     return head
 
 
@@ -77,22 +105,12 @@ def read_after(
     connection: Connection, peer: str, stream: str, after: int, limit_entries: int, limit_bytes: int
 ) -> list[Entry]:
     """The entries that follow `after`, at least one where there is one, within both limits."""
-    follows = (*_is(log_entry, peer, stream), log_entry.c.sequence > after)
-    sizes = connection.execute(
-        select(log_entry.c.sequence, func.length(log_entry.c.payload))
-        .where(*follows)
-        .order_by(log_entry.c.sequence)
-        .limit(limit_entries)
-    ).all()
+    sizes = connection.execute(_SIZES, _of(peer, stream, after=after, limit_entries=limit_entries)).all()
     if not sizes:
         return []
     fitting = [n for (n, _), size in zip(sizes, accumulate(s for _, s in sizes), strict=True) if size <= limit_bytes]
     last = fitting[-1] if fitting else sizes[0][0]
-    rows = connection.execute(
-        select(log_entry.c.sequence, log_entry.c.payload, log_entry.c.chain)
-        .where(*follows, log_entry.c.sequence <= last)
-        .order_by(log_entry.c.sequence)
-    )
+    rows = connection.execute(_ENTRIES, _of(peer, stream, after=after, through=last))
     return [Entry(*row) for row in rows]
 
 
@@ -132,9 +150,7 @@ def commit(connection: Connection, peer: str, stream: str, place: Place) -> bool
     """The reader has everything up to `place`. False, changing nothing, where that place is not in step."""
     if not in_step(connection, peer, stream, place):
         return False
-    connection.execute(
-        update(log).where(*_is(log, peer, stream), log.c.committed < place.sequence).values(committed=place.sequence)
-    )
+    connection.execute(_COMMIT, _of(peer, stream, through=place.sequence))
     return True
 
 
@@ -144,9 +160,9 @@ def compact(connection: Connection, peer: str, stream: str) -> int:
     through = min(at.committed, at.oldest + COMPACT_ENTRIES_MAX - 1)
     if through < at.oldest:
         return 0
-    base = _chain_at(connection, peer, stream, at, through)
-    connection.execute(delete(log_entry).where(*_is(log_entry, peer, stream), log_entry.c.sequence <= through))
-    connection.execute(update(log).where(*_is(log, peer, stream)).values(oldest=through + 1, base_chain=base))
+    base = _chain_at(connection, peer, stream, at, through) or 0
+    connection.execute(_DROP, _of(peer, stream, through=through))
+    connection.execute(_UPDATE_LOG, _of(peer, stream, oldest=through + 1, base_chain=base))
     return through + 1 - at.oldest
 
 
@@ -156,17 +172,12 @@ def raise_epoch(connection: Connection, peer: str, stream: str, above: int = 0) 
     The reader then takes each of them again, by business key.
     """
     at = _opened(connection, peer, stream)
-    ours = _is(log_entry, peer, stream)
     shift = at.oldest - 1
-    # By way of negative numbers: no row may ever meet another's old number.
-    for value in (shift - log_entry.c.sequence, -log_entry.c.sequence):
-        connection.execute(update(log_entry).where(*ours).values(sequence=value))
+    negative, positive = _RENUMBER
+    connection.execute(negative, _of(peer, stream, shift=shift))
+    connection.execute(positive, _of(peer, stream))
     raised = LogPosition(max(at.epoch, above) + 1, 1, at.head - shift, 0, 0)
-    connection.execute(
-        update(log)
-        .where(*_is(log, peer, stream))
-        .values(epoch=raised.epoch, oldest=1, head=raised.head, committed=0, base_chain=0)
-    )
+    connection.execute(_UPDATE_LOG, _of(peer, stream, **asdict(raised)))
     return raised
 
 
@@ -175,17 +186,12 @@ def _opened(connection: Connection, peer: str, stream: str) -> LogPosition:
     found = _row(connection, peer, stream, lock=True)
     if found is None:
         found = NEW
-        connection.execute(
-            insert(log).values(peer=peer, stream=stream, epoch=1, oldest=1, head=0, committed=0, base_chain=0)
-        )
+        connection.execute(_INSERT_LOG, {"peer": peer, "stream": stream} | asdict(NEW))
     return found
 
 
 def _row(connection: Connection, peer: str, stream: str, lock: bool = False) -> LogPosition | None:
-    query = select(log.c.epoch, log.c.oldest, log.c.head, log.c.committed, log.c.base_chain).where(
-        *_is(log, peer, stream)
-    )
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(_LOCKED_POSITION if lock else _POSITION, _of(peer, stream)).one_or_none()
     return None if row is None else LogPosition(*row)
 
 
@@ -193,8 +199,7 @@ def _chain_at(connection: Connection, peer: str, stream: str, at: LogPosition, s
     """None where the entry is not kept and its chain is not known."""
     if sequence == at.oldest - 1:
         return at.base_chain
-    query = select(log_entry.c.chain).where(*_is(log_entry, peer, stream), log_entry.c.sequence == sequence)
-    return connection.execute(query).scalar()
+    return connection.execute(_CHAIN, _of(peer, stream, at=sequence)).scalar()
 
 
 def _link(before: int, payload: bytes) -> int:
@@ -202,5 +207,5 @@ def _link(before: int, payload: bytes) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _is(table: Any, peer: str, stream: str) -> tuple[Any, Any]:
-    return table.c.peer == peer, table.c.stream == stream
+def _of(peer: str, stream: str, **values: int) -> dict[str, str | int]:
+    return {"of_peer": peer, "of_stream": stream, **values}

@@ -9,20 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from common.delivery import ledger, orders, settle, stops, vault
+from common.delivery import decisions, facts, ledger, policies, settle
 from common.delivery.outlet import Outlet
 from common.kernel.channel import Channel, VendorTerms
-from common.kernel.columns import Codes, Keys, Rows
-from common.kernel.contact_rules import CONTACT_CAP_SECONDS, quiet_until, suppression_reasons
+from common.kernel.columns import Rows
+from common.kernel.contact_rules import AT_CLAIM, Considered, reasons
+from common.kernel.policy import SUBMIT_SECONDS, Policy, quiet_until
 from common.kernel.refusal import missing
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import WorkOrder, WorkOrderState
-
-SUBMIT_SECONDS = 60
-"""From the booking to the last moment its messages may be written to the wire."""
-CAP_LOOKBACK_SECONDS = CONTACT_CAP_SECONDS + SUBMIT_SECONDS
-"""A contact may happen SUBMIT_SECONDS after it was booked, so the cap looks back that much further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +30,7 @@ class Claimed:
     rows: Rows
     msisdns: NDArray[np.int64]
     submit_by: int
+    policy: Policy
     resent: bool = False
     """The vendor may have these already and must recognise them by their ids."""
 
@@ -53,21 +50,24 @@ def claim(
     may not run now (paused, not started, quiet hours) nothing changes.
     """
     order, block = _load(connection, work_order, number)
+    policy = policies.in_force(connection)
     rows = np.flatnonzero(block.states == TaskState.OPEN)
-    nobody = Claimed(order, block, rows[:0], rows[:0], _submit_by(order, now))
+    nobody = Claimed(order, block, rows[:0], rows[:0], _submit_by(order, now), policy)
     over = ending(order, now)
     if over is not None:
         block, ended = advance(block, rows, *over, now)
         settle.save(connection, block, ended, outlet)
         return nobody
-    if not runs(order, channel, now) or len(rows) == 0:
+    if not runs(order, channel, policy, now) or len(rows) == 0:
         return nobody
-    msisdns, reasons = _forbidden(connection, order, block.keys[rows], now)
-    block, suppressed = advance(block, rows[reasons > 0], TaskEvent.SUPPRESS, reasons[reasons > 0], now)
-    allowed = np.flatnonzero(reasons == TaskReason.NONE)[:limit]
+    msisdns, considered = _consider(connection, order, block, rows, policy, now)
+    decisions.record(connection, order.name, number, "claim", rows, considered, limit)
+    why = reasons(AT_CLAIM, considered)
+    block, suppressed = advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)
+    allowed = np.flatnonzero(why == TaskReason.NONE)[:limit]
     block, booked = advance(block, rows[allowed], TaskEvent.BOOK, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([suppressed, booked]), outlet)
-    return Claimed(order, block, booked, msisdns[allowed], _submit_by(order, now))
+    return Claimed(order, block, booked, msisdns[allowed], _submit_by(order, now), policy)
 
 
 def reclaim(
@@ -85,19 +85,20 @@ def reclaim(
     contact; where a rule forbids that by now, a receipt may yet tell. The others can never be known.
     """
     order, block = _load(connection, work_order, number)
+    policy = policies.in_force(connection)
     rows = np.flatnonzero(block.states == TaskState.SUBMITTING)
-    nobody = Claimed(order, block, rows[:0], rows[:0], _submit_by(order, now))
-    if len(rows) == 0 or not runs(order, channel, now):
+    nobody = Claimed(order, block, rows[:0], rows[:0], _submit_by(order, now), policy)
+    if len(rows) == 0 or not runs(order, channel, policy, now):
         return nobody
-    msisdns, reasons = _forbidden(connection, order, block.keys[rows], now)
-    covered_seconds = min(terms.dedupe_seconds, CONTACT_CAP_SECONDS) - SUBMIT_SECONDS
-    covered = block.submitted_at[rows].astype(np.int64) + covered_seconds > now
-    again = covered & (reasons == TaskReason.NONE)
+    msisdns, considered = _consider(connection, order, block, rows, policy, now)
+    # An unanswered booking counts against the budget until its work order ends, so only the vendor's memory limits it.
+    covered = block.submitted_at[rows].astype(np.int64) + terms.dedupe_seconds - SUBMIT_SECONDS > now
+    again = covered & (reasons(AT_CLAIM, considered) == TaskReason.NONE)
     block, lost = advance(block, rows[~covered], TaskEvent.LOSE, TaskReason.NO_ANSWER, now)
     # Often the rule that forbids it is the answer to this very message.
     block, awaited = advance(block, rows[covered & ~again], TaskEvent.ACCEPT, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([lost, awaited]), outlet)
-    return Claimed(order, block, rows[again], msisdns[again], _submit_by(order, now), resent=True)
+    return Claimed(order, block, rows[again], msisdns[again], _submit_by(order, now), policy, resent=True)
 
 
 def take(
@@ -132,10 +133,10 @@ def ending(order: WorkOrder, now: int) -> tuple[TaskEvent, TaskReason] | None:
     return None
 
 
-def runs(order: WorkOrder, channel: Channel, now: int) -> bool:
+def runs(order: WorkOrder, channel: Channel, policy: Policy, now: int) -> bool:
     """Whether the work order may contact people at this moment."""
     in_window = order.start_at <= now < order.end_at
-    return order.state is WorkOrderState.ACCEPTED and in_window and quiet_until(channel, now) is None
+    return order.state is WorkOrderState.ACCEPTED and in_window and quiet_until(policy, channel, now) is None
 
 
 def _submit_by(order: WorkOrder, now: int) -> int:
@@ -143,8 +144,9 @@ def _submit_by(order: WorkOrder, now: int) -> int:
 
 
 def _due(connection: Connection, node: str, channel: Channel, now: int) -> list[WorkOrder]:
+    policy = policies.in_force(connection)
     accepted = ledger.work_orders(connection, node=node, states=[WorkOrderState.ACCEPTED])
-    due = [order for order in accepted if order.channel == channel.name and runs(order, channel, now)]
+    due = [order for order in accepted if order.channel == channel.name and runs(order, channel, policy, now)]
     return sorted(due, key=lambda order: (-order.priority, order.start_at, order.name))
 
 
@@ -161,17 +163,8 @@ def _load(connection: Connection, work_order: WorkOrder, number: int) -> tuple[W
     return order, block
 
 
-def _forbidden(connection: Connection, order: WorkOrder, keys: Keys, now: int) -> tuple[NDArray[np.int64], Codes]:
-    """(numbers, reasons) of `keys`: the first rule that forbids each contact now, or NONE."""
-    first, last = int(keys[0]), int(keys[-1])
-    msisdns, known, active = vault.people(connection, keys)
-    since = now - CAP_LOOKBACK_SECONDS + 1
-    reasons = suppression_reasons(
-        keys,
-        stopped=stops.stopped_between(connection, first, last),
-        owners=orders.owners_between(connection, order.offer, first, last),
-        contacted=ledger.contacted_between(connection, first, last, since, order.name, order.node),
-        inactive=keys[known & ~active],
-        numbered=known,
-    )
-    return msisdns, reasons
+def _consider(
+    connection: Connection, order: WorkOrder, block: TaskBlock, rows: Rows, policy: Policy, now: int
+) -> tuple[NDArray[np.int64], Considered]:
+    msisdns, known = facts.at_claim(connection, order, block.keys[rows], policy)
+    return msisdns, Considered(len(rows), facts.terms_of(order), policy, known, now)

@@ -15,6 +15,7 @@ from common.kernel.channel import Receipts, Replies
 from common.kernel.refusal import Fault, Refusal
 from common.runtime.clock import Clock
 from common.runtime.database import Database
+from common.runtime.outage import StoreUnavailable
 
 GATHER_SECONDS = 0.05
 GATHER_ROWS = 20_000
@@ -81,8 +82,8 @@ class ReportDesk:
         try:
             answers = await self._database.write(self._apply, entries)
         except Exception as fault:  # noqa: BLE001 - whatever one report does, the desk must take the next
-            if len(entries) == 1:
-                _fail(entries[0], fault)
+            if len(entries) == 1 or isinstance(fault, StoreUnavailable):
+                _fail(entries, fault)
                 return
             for entry in entries:
                 await self._commit([entry])
@@ -101,6 +102,7 @@ class ReportDesk:
         return apply_replies(connection, report, now, self._outlet, self._keys_of)
 
 
-def _fail(entry: _Entry, fault: Exception) -> None:
-    if not entry.unmatched.done():
-        entry.unmatched.set_exception(fault)
+def _fail(entries: Sequence[_Entry], fault: Exception) -> None:
+    for entry in entries:
+        if not entry.unmatched.done():
+            entry.unmatched.set_exception(fault)

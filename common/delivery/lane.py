@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from common.delivery.claim import SUBMIT_SECONDS, Claimed, take
+from common.delivery.claim import Claimed, take
 from common.delivery.outlet import Outlet
 from common.delivery.pace import Pace, back_off
 from common.delivery.record import NO_ANSWER, Recorded, record
@@ -28,10 +28,11 @@ from common.kernel.channel import (
     VendorTerms,
 )
 from common.kernel.columns import Codes
-from common.kernel.contact_rules import quiet_until
+from common.kernel.policy import SUBMIT_SECONDS, Policy, quiet_until
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
 from common.runtime.database import Database
+from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
 
 BLOCKS_IN_FLIGHT = 3
 BATCHES_IN_FLIGHT = 4
@@ -71,6 +72,8 @@ class Lane:
         self._setbacks = 0
         self._rest_until = 0.0
         self._rung = asyncio.Event()
+        self._taking: tuple[str, int] | None = None
+        self._outages = 0
 
     def ring(self) -> None:
         """There may be new work."""
@@ -94,7 +97,16 @@ class Lane:
     async def _claim(self, terms: VendorTerms) -> Claimed | None:
         if not self._delivery.may_contact():
             return None
-        return await self._delivery.database.write(self._take, terms)
+        try:
+            claimed = await self._delivery.database.write(self._take, terms)
+        except StoreUnavailable:
+            # What was booked nonetheless is found unanswered for when the store is back, as after a crash.
+            self._delivery.busy.discard(self._taking or ("", 0))
+            self._outages += 1
+            await asyncio.sleep(back_off(self._outages, longest=OUTAGE_SECONDS_MAX))
+            return None
+        self._outages = 0
+        return claimed
 
     async def _terms(self) -> VendorTerms:
         waits = wait_random_exponential(multiplier=0.1, max=TERMS_RETRY_SECONDS_MAX)
@@ -111,7 +123,8 @@ class Lane:
         limit = self._limit(terms)
         claimed = take(connection, delivery.node, self._channel, terms, now, limit, passed_over, delivery.outlet)
         if claimed is not None:
-            delivery.busy.add(_place(claimed))
+            self._taking = _place(claimed)
+            delivery.busy.add(self._taking)
         return claimed
 
     def _limit(self, terms: VendorTerms) -> int:
@@ -131,13 +144,21 @@ class Lane:
         try:
             if len(claimed.rows):
                 outcomes = await self._send_all(claimed, terms, pace, deadline)
-                dedupes, now = terms.dedupe_seconds > 0, delivery.clock.now()
-                done = await delivery.database.write(record, claimed, outcomes, dedupes, now, delivery.outlet)
-                self._learn(_place(claimed), done)
+                self._learn(_place(claimed), await self._record(claimed, outcomes, terms))
         finally:
             delivery.busy.discard(_place(claimed))
             self._blocks.release()
         delivery.bell()
+
+    async def _record(self, claimed: Claimed, outcomes: Codes, terms: VendorTerms) -> Recorded:
+        """Insists: what vendors answered is known nowhere else, and recording it again changes nothing."""
+        delivery, dedupes = self._delivery, terms.dedupe_seconds > 0
+        waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
+        insist = AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits)
+        done: Recorded = await insist(
+            delivery.database.write, record, claimed, outcomes, dedupes, delivery.clock.now(), delivery.outlet
+        )
+        return done
 
     async def _send_all(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> Codes:
         """One outcome for each claimed row."""
@@ -146,10 +167,10 @@ class Lane:
         async with asyncio.TaskGroup() as group:
             for start in range(0, len(outcomes), size):
                 part = slice(start, start + size)
-                group.create_task(self._send(_batch(claimed, part), outcomes[part], pace, deadline))
+                group.create_task(self._send(_batch(claimed, part), claimed.policy, outcomes[part], pace, deadline))
         return outcomes
 
-    async def _send(self, batch: OutboundBatch, outcomes: Codes, pace: Pace, deadline: float) -> None:
+    async def _send(self, batch: OutboundBatch, policy: Policy, outcomes: Codes, pace: Pace, deadline: float) -> None:
         """Fill in `outcomes`, sending again only what definitely never arrived, until `deadline` (monotonic)."""
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(NeverAccepted),
@@ -160,7 +181,7 @@ class Lane:
         async with self._batches:
             await pace.take(len(outcomes))
             try:
-                answer: SendAnswer = await attempts(self._attempt, batch, deadline)
+                answer: SendAnswer = await attempts(self._attempt, batch, policy, deadline)
             except NeverAccepted:
                 outcomes[:] = SendOutcome.THROTTLED
             except NoAnswer as silence:
@@ -170,11 +191,11 @@ class Lane:
                 if answer.pause_seconds > 0:
                     pace.hold(answer.pause_seconds)
 
-    async def _attempt(self, batch: OutboundBatch, deadline: float) -> SendAnswer:
+    async def _attempt(self, batch: OutboundBatch, policy: Policy, deadline: float) -> SendAnswer:
         left = deadline - self._delivery.clock.monotonic()
         if left <= 0:
             raise NeverAccepted("submit_by has passed")
-        if quiet_until(self._channel, self._delivery.clock.now()) is not None:
+        if quiet_until(policy, self._channel, self._delivery.clock.now()) is not None:
             raise NeverAccepted("the channel's quiet hours have begun")
         try:
             async with asyncio.timeout(left):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from common.delivery.tables import STATE_COLUMNS, task_block, work_order
-from common.kernel.columns import Keys
 from common.kernel.task import TaskState
 from common.kernel.task_block import TaskBlock
 from common.kernel.work_order import WorkOrder, WorkOrderState
@@ -28,19 +28,40 @@ _STORED = {
 }
 _MUTABLE = ("states", "reasons", "responses", "submitted_at", "settled_at")
 
+_ORDER = select(work_order).where(work_order.c.name == bindparam("of"))
+_ORDER_VERSION = select(work_order.c.version).where(work_order.c.name == bindparam("of"))
+_INSERT_ORDER = insert(work_order)
+_UPDATE_ORDER = update(work_order).where(work_order.c.name == bindparam("of"))
+
+_OF_ORDER = task_block.c.work_order == bindparam("of")
+_IS_BLOCK = (_OF_ORDER, task_block.c.number == bindparam("at"))
+_BLOCK = select(
+    task_block.c.work_order, task_block.c.number, task_block.c.texts, *(task_block.c[name] for name in _STORED)
+).where(*_IS_BLOCK)
+_BLOCK_THERE = select(task_block.c.number).where(*_IS_BLOCK)
+_INSERT_BLOCK = insert(task_block)
+_UPDATE_BLOCK = update(task_block).where(*_IS_BLOCK)
+_NUMBERS: dict[TaskState | None, Select[int]] = {
+    None: select(task_block.c.number).where(_OF_ORDER).order_by(task_block.c.number)
+}
+for _state, _name in STATE_COLUMNS.items():
+    _NUMBERS[_state] = _NUMBERS[None].where(task_block.c[_name] > 0)
+_COUNTS = select(*(func.coalesce(func.sum(task_block.c[name]), 0) for name in STATE_COLUMNS.values())).where(_OF_ORDER)
+_RECEIVED = select(func.coalesce(func.sum(task_block.c.tasks), 0)).where(_OF_ORDER)
+
 
 def put_work_order(connection: Connection, order: WorkOrder) -> None:
     """Insert it where it is absent; where it is there, a newer version overwrites it and any other changes nothing."""
     row = asdict(order) | {"state": int(order.state)}
-    known = connection.execute(select(work_order.c.version).where(work_order.c.name == order.name)).scalar()
+    known = connection.execute(_ORDER_VERSION, {"of": order.name}).scalar()
     if known is None:
-        connection.execute(insert(work_order).values(row))
+        connection.execute(_INSERT_ORDER, row)
     elif order.version > known:
-        connection.execute(update(work_order).where(work_order.c.name == order.name).values(row))
+        connection.execute(_UPDATE_ORDER, row | {"of": order.name})
 
 
 def load_work_order(connection: Connection, name: str) -> WorkOrder | None:
-    row = connection.execute(select(work_order).where(work_order.c.name == name)).one_or_none()
+    row = connection.execute(_ORDER, {"of": name}).one_or_none()
     return None if row is None else _work_order(row)
 
 
@@ -52,25 +73,27 @@ def work_orders(
     states: Collection[WorkOrderState] | None = None,
 ) -> list[WorkOrder]:
     """Those that match every filter given, by name."""
-    query = select(work_order).order_by(work_order.c.name)
-    if node is not None:
-        query = query.where(work_order.c.node == node)
-    if campaign is not None:
-        query = query.where(work_order.c.campaign == campaign)
-    if states is not None:
-        query = query.where(work_order.c.state.in_([int(state) for state in states]))
-    return [_work_order(row) for row in connection.execute(query)]
+    wanted = {
+        "of_node": node,
+        "of_campaign": campaign,
+        "in_states": None if states is None else [int(state) for state in states],
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return [_work_order(row) for row in connection.execute(_orders_by(*given), given)]
 
 
 def set_state(connection: Connection, name: str, state: WorkOrderState, version: int | None = None) -> None:
     values = {"state": int(state)} if version is None else {"state": int(state), "version": version}
-    connection.execute(update(work_order).where(work_order.c.name == name).values(values))
+    connection.execute(_UPDATE_ORDER, values | {"of": name})
+
+
+def has_block(connection: Connection, work_order: str, number: int) -> bool:
+    return connection.execute(_BLOCK_THERE, _named(work_order, number)).scalar() is not None
 
 
 def insert_block(connection: Connection, block: TaskBlock) -> bool:
     """False, changing nothing, where the block is there already."""
-    there = select(task_block.c.number).where(_is(block.work_order, block.number))
-    if connection.execute(there).scalar() is not None:
+    if has_block(connection, block.work_order, block.number):
         return False
     row = {
         "work_order": block.work_order,
@@ -80,74 +103,55 @@ def insert_block(connection: Connection, block: TaskBlock) -> bool:
         "tasks": len(block),
         "texts": json.dumps(block.texts, ensure_ascii=False),
     }
-    connection.execute(insert(task_block).values(row | _counters(block) | _blobs(block, _STORED)))
+    connection.execute(_INSERT_BLOCK, row | _counters(block) | _blobs(block, _STORED))
     return True
 
 
 def load_block(connection: Connection, work_order: str, number: int) -> TaskBlock | None:
-    row = connection.execute(_BLOCK.where(_is(work_order, number))).one_or_none()
+    row = connection.execute(_BLOCK, _named(work_order, number)).one_or_none()
     return None if row is None else _block(row)
 
 
 def save_block(connection: Connection, block: TaskBlock) -> None:
     """Rewrite what can change of a block that is there: states, reasons, responses, times and the counters."""
     values = _counters(block) | _blobs(block, _MUTABLE)
-    connection.execute(update(task_block).where(_is(block.work_order, block.number)).values(values))
+    connection.execute(_UPDATE_BLOCK, values | _named(block.work_order, block.number))
 
 
 def block_numbers(connection: Connection, work_order: str, *, with_state: TaskState | None = None) -> list[int]:
     """Ascending; only blocks holding a task in `with_state`, where it is given."""
-    query = select(task_block.c.number).where(task_block.c.work_order == work_order).order_by(task_block.c.number)
-    if with_state is not None:
-        query = query.where(task_block.c[STATE_COLUMNS[with_state]] > 0)
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_NUMBERS[with_state], {"of": work_order}).scalars())
 
 
 def blocks(connection: Connection, work_order: str) -> Iterator[TaskBlock]:
     """All blocks by number, one in memory at a time."""
     for number in block_numbers(connection, work_order):
-        yield _block(connection.execute(_BLOCK.where(_is(work_order, number))).one())
+        yield _block(connection.execute(_BLOCK, _named(work_order, number)).one())
 
 
 def counts(connection: Connection, work_order: str) -> dict[TaskState, int]:
     """How many tasks are in each state, from the counters; every state is there."""
-    sums = [func.coalesce(func.sum(task_block.c[name]), 0) for name in STATE_COLUMNS.values()]
-    row = connection.execute(select(*sums).where(task_block.c.work_order == work_order)).one()
+    row = connection.execute(_COUNTS, {"of": work_order}).one()
     return {state: int(tasks) for state, tasks in zip(STATE_COLUMNS, row, strict=True)}
 
 
 def received(connection: Connection, work_order: str) -> int:
     """How many of the work order's tasks are here."""
-    tasks = func.coalesce(func.sum(task_block.c.tasks), 0)
-    return int(connection.execute(select(tasks).where(task_block.c.work_order == work_order)).scalar_one())
+    return int(connection.execute(_RECEIVED, {"of": work_order}).scalar_one())
 
 
-def contacted_between(
-    connection: Connection, first: int, last: int, since: int, except_work_order: str, node: str | None = None
-) -> Keys:
-    """Keys in [first, last] contacted at or after `since` by another work order (of `node`, where given), ascending."""
-    query = select(task_block.c["keys"], task_block.c.submitted_at).where(
-        task_block.c.first_key <= last,
-        task_block.c.last_key >= first,
-        task_block.c.last_submitted_at >= since,
-        task_block.c.work_order != except_work_order,
-    )
-    if node is not None:
-        query = query.join(work_order, work_order.c.name == task_block.c.work_order).where(work_order.c.node == node)
-    found = []
-    for raw_keys, raw_times in connection.execute(query):
-        keys, times = np.frombuffer(raw_keys, "<i8"), np.frombuffer(raw_times, "<u4")
-        found.append(keys[(times >= since) & (times > 0) & (keys >= first) & (keys <= last)])
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+@cache
+def _orders_by(*filters: str) -> Select[Any]:
+    by = {
+        "of_node": work_order.c.node == bindparam("of_node"),
+        "of_campaign": work_order.c.campaign == bindparam("of_campaign"),
+        "in_states": work_order.c.state.in_(bindparam("in_states", expanding=True)),
+    }
+    return select(work_order).where(*(by[name] for name in filters)).order_by(work_order.c.name)
 
 
-_BLOCK = select(
-    task_block.c.work_order, task_block.c.number, task_block.c.texts, *(task_block.c[name] for name in _STORED)
-)
-
-
-def _is(name: str, number: int) -> Any:
-    return and_(task_block.c.work_order == name, task_block.c.number == number)
+def _named(work_order: str, number: int) -> dict[str, Any]:
+    return {"of": work_order, "at": number}
 
 
 def _work_order(row: Row[Any]) -> WorkOrder:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, exists, select
+from sqlalchemy import Connection, Row, Select, bindparam, exists, select
 
 from common.delivery.tables import order_record
 from common.kernel.columns import Keys, Mask
@@ -38,23 +38,7 @@ def owners_between(connection: Connection, offer: str, first: int, last: int) ->
     The highest revision of an order number decides, so the order of arrival is inert: a reversal or cancellation that
     came before the order it ends still ends it.
     """
-    later = order_record.alias("later")
-    ended = exists().where(
-        later.c.source_system == order_record.c.source_system,
-        later.c.order_number == order_record.c.order_number,
-        later.c.revision > order_record.c.revision,
-    )
-    rows = connection.execute(
-        select(order_record.c.subscriber_key)
-        .distinct()
-        .where(
-            order_record.c.offer == offer,
-            order_record.c.subscriber_key.between(first, last),
-            order_record.c.change == int(OrderChange.SUBSCRIBED),
-            ~ended,
-        )
-        .order_by(order_record.c.subscriber_key)
-    )
+    rows = connection.execute(_OWNERS, {"of_offer": offer, "first": first, "last": last})
     return np.fromiter(rows.scalars(), dtype=np.int64)
 
 
@@ -76,6 +60,29 @@ RECORD = (
 )
 
 
+def _owners() -> Select[tuple[int]]:
+    later = order_record.alias("later")
+    ended = exists().where(
+        later.c.source_system == order_record.c.source_system,
+        later.c.order_number == order_record.c.order_number,
+        later.c.revision > order_record.c.revision,
+    )
+    return (
+        select(order_record.c.subscriber_key)
+        .distinct()
+        .where(
+            order_record.c.offer == bindparam("of_offer"),
+            order_record.c.subscriber_key.between(bindparam("first"), bindparam("last")),
+            order_record.c.change == int(OrderChange.SUBSCRIBED),
+            ~ended,
+        )
+        .order_by(order_record.c.subscriber_key)
+    )
+
+
+_OWNERS = _owners()
+
+
 def _identities(records: OrderRecords) -> zip[tuple[str, str, int]]:
     return zip(records.source_systems, records.order_numbers, records.revisions.tolist(), strict=True)
 
@@ -83,16 +90,19 @@ def _identities(records: OrderRecords) -> zip[tuple[str, str, int]]:
 def _known(connection: Connection, records: OrderRecords) -> set[tuple[str, str, int]]:
     """Identities stored under the order numbers given (also of revisions not asked for)."""
     numbers = sorted(set(records.order_numbers))
+    sources = sorted(set(records.source_systems))
     known: set[tuple[str, str, int]] = set()
     for start in range(0, len(numbers), NUMBERS_PER_STATEMENT):
         some = numbers[start : start + NUMBERS_PER_STATEMENT]
-        found = connection.execute(
-            select(order_record.c.source_system, order_record.c.order_number, order_record.c.revision).where(
-                order_record.c.source_system.in_(set(records.source_systems)), order_record.c.order_number.in_(some)
-            )
-        )
+        found = connection.execute(_KNOWN, {"sources": sources, "numbers": some})
         known.update((row[0], row[1], row[2]) for row in found)
     return known
+
+
+_KNOWN = select(order_record.c.source_system, order_record.c.order_number, order_record.c.revision).where(
+    order_record.c.source_system.in_(bindparam("sources", expanding=True)),
+    order_record.c.order_number.in_(bindparam("numbers", expanding=True)),
+)
 
 
 def _columns(records: OrderRecords, observed_at: int) -> dict[str, bulk.Column]:

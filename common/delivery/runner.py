@@ -14,6 +14,7 @@ from common.kernel.channel import Channel, ChannelPort
 from common.kernel.work_order import WorkOrder
 from common.runtime.clock import Clock
 from common.runtime.database import Database
+from common.runtime.outage import StoreUnavailable
 
 SWEEP_SECONDS = 60
 """By the node's clock, so a step forward is swept at once."""
@@ -64,7 +65,10 @@ class Runner:
             now = self._delivery.clock.now()
             if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_SECONDS:
                 self._swept_at = now
-                await self._sweep(now)
+                try:
+                    await self._sweep(now)
+                except StoreUnavailable:
+                    self._swept_at = None
             await asyncio.sleep(SWEEP_LOOK_SECONDS)
 
     async def _sweep(self, now: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, false, select
+from sqlalchemy import Connection, bindparam, false, select
 
 from common.delivery.tables import stop
 from common.kernel.columns import Keys, Mask, Rows
@@ -12,6 +12,12 @@ from common.runtime import bulk
 
 Moments = NDArray[np.integer]
 """Unix seconds, of any integer width."""
+
+_BETWEEN = (
+    select(stop.c.subscriber_key)
+    .where(stop.c.subscriber_key.between(bindparam("first"), bindparam("last")), stop.c.lifted == false())
+    .order_by(stop.c.subscriber_key)
+)
 
 
 def put_stops(connection: Connection, keys: Keys, stopped_at: Moments, lifted: Mask) -> Rows:
@@ -24,7 +30,12 @@ def put_stops(connection: Connection, keys: Keys, stopped_at: Moments, lifted: M
     rows = order[last]
     keys, times, lifted = keys[rows], stopped_at[rows].astype(np.int64), lifted[rows]
     newer = _newer(connection, keys, times, lifted)
-    columns = {"subscriber_key": keys[newer], "stopped_at": times[newer], "lifted": lifted[newer]}
+    columns = {
+        "subscriber_key": keys[newer],
+        "scope": np.zeros(int(newer.sum()), dtype=np.int64),
+        "stopped_at": times[newer],
+        "lifted": lifted[newer],
+    }
     bulk.upsert(connection, stop, columns)
     changed: Rows = rows[newer]
     return changed
@@ -32,12 +43,8 @@ def put_stops(connection: Connection, keys: Keys, stopped_at: Moments, lifted: M
 
 def stopped_between(connection: Connection, first: int, last: int) -> Keys:
     """Keys in [first, last] with a stop that stands, ascending."""
-    query: Select[int] = (
-        select(stop.c.subscriber_key)
-        .where(stop.c.subscriber_key >= first, stop.c.subscriber_key <= last, stop.c.lifted == false())
-        .order_by(stop.c.subscriber_key)
-    )
-    return np.array(connection.execute(query).scalars().all(), dtype=np.int64)
+    found = connection.execute(_BETWEEN, {"first": first, "last": last}).scalars()
+    return np.array(found.all(), dtype=np.int64)
 
 
 def all_stops(connection: Connection) -> tuple[Keys, NDArray[np.int64], Mask]:

@@ -27,6 +27,7 @@ vault = Table(
     Column("msisdn", BigInteger, nullable=False),
     Column("province", SmallInteger, nullable=False, doc="Home province by GB/T 2260, as BSS says."),
     Column("active", Boolean, nullable=False, doc="False once BSS says the subscriber left."),
+    Column("home_since", BigInteger, nullable=False, server_default="0", doc="When this became the home; 0: always."),
     sqlite_with_rowid=False,
 )
 
@@ -34,9 +35,62 @@ stop = Table(
     "stop",
     metadata,
     Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("scope", SmallInteger, primary_key=True, autoincrement=False, doc="A StopScope."),
     Column("stopped_at", BigInteger, nullable=False),
     Column("lifted", Boolean, nullable=False),
     sqlite_with_rowid=False,
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("purpose", String(32), primary_key=True, doc="A purpose or a channel class."),
+    Column("evidence", String(200), nullable=False, doc="Where the proof is kept."),
+    Column("given_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("erased_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False, doc="YAML with every day of rest resolved."),
+    Column("received_at", BigInteger, nullable=False),
+    Column("objection", Text, nullable=False, doc="Why this node could not apply it; empty: it could."),
+)
+
+incarnation = Table(
+    "incarnation",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False, doc="1 at first; rises with each restore."),
+    Column("mark", BigInteger, nullable=False, doc="Rises with each claim; kept beside the store as well."),
+    Column("fenced_at", BigInteger, nullable=False, doc="When this incarnation began by a restore; 0: it did not."),
+)
+"""One row: who this node is to those that lend it contacts."""
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("work_order", String(200), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, doc="Of the block."),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("stage", String(8), nullable=False, doc='"issue" or "claim".'),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("limit", Integer, nullable=False, doc="How many could be booked at most."),
+    Column("rivals", Text, nullable=False, doc="JSON list of the work orders that facts of rivals point into."),
+    Column("facts", LargeBinary, nullable=False, doc="What it was made of, as common.kernel.contact_rules writes it."),
 )
 
 order_record = Table(
@@ -77,6 +131,12 @@ work_order = Table(
     Column("task_count", BigInteger, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("product_line", String(64), nullable=False, server_default=""),
+    Column("service", Boolean, nullable=False),
+    Column("leased", Boolean, nullable=False, doc="HQ's tokens are spent for it."),
+    Column("incarnation", BigInteger, nullable=False, server_default="0", doc="The executing node's, at issue."),
+    Column("purpose", String(32), nullable=False, server_default="", doc="What separate consent it needs."),
+    Column("policy_version", Integer, nullable=False, server_default="0"),
     Index("work_order_by_campaign", "campaign", "wave"),
 )
 

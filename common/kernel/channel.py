@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import time
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from common.kernel.columns import Codes, Refs, Times
@@ -18,6 +18,17 @@ class Level(IntEnum):
     """Run by a province."""
 
 
+class ChannelClass(StrEnum):
+    """What the contact policy, consents and stops tell apart."""
+
+    MESSAGE = "message"
+    PUSH = "push"
+    CALL = "call"
+    EMAIL = "email"
+    IN_PERSON = "in_person"
+    IN_APP = "in_app"
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """A channel's descriptor. Civil times are in `zone`; a quiet window may pass midnight."""
@@ -26,6 +37,7 @@ class Channel:
     title_zh: str
     title_en: str
     level: Level
+    channel_class: ChannelClass
     messages_per_second_max: int
     cost_fen: int
     quiet_from: time = time(21, 0)
@@ -40,10 +52,10 @@ class Channel:
 CHANNELS: dict[str, Channel] = {
     c.name: c
     for c in (
-        Channel("sms", "短信", "SMS", Level.ONE, 200_000, 5, text_chars_max=335),
-        Channel("app_push", "手机营业厅推送", "App push", Level.ONE, 200_000, 1, text_chars_max=200),
-        Channel("local_sms", "本地短信", "Local SMS", Level.TWO, 200_000, 4, text_chars_max=335),
-        Channel("outbound_call", "外呼", "Outbound call", Level.TWO, 200_000, 80, receipt_hours=72),
+        Channel("sms", "短信", "SMS", Level.ONE, ChannelClass.MESSAGE, 200_000, 5, text_chars_max=335),
+        Channel("app_push", "手机营业厅推送", "App push", Level.ONE, ChannelClass.PUSH, 200_000, 1, text_chars_max=200),
+        Channel("local_sms", "本地短信", "Local SMS", Level.TWO, ChannelClass.MESSAGE, 200_000, 4, text_chars_max=335),
+        Channel("outbound_call", "外呼", "Outbound call", Level.TWO, ChannelClass.CALL, 200_000, 80, receipt_hours=72),
     )
 }
 

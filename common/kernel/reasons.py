@@ -41,10 +41,17 @@ TASK_REASONS: dict[TaskReason, Words] = {
     TaskReason.CANCELLED: Words("工单已取消", "work order cancelled"),
     TaskReason.INACTIVE: Words("已离网或号码易主", "left, or the number changed hands"),
     TaskReason.NO_NUMBER: Words("本节点无该用户号码", "no number at this node"),
+    TaskReason.OUTRANKED: Words("让位于同时的更优先请求", "a request ahead of it took the last contact"),
+    TaskReason.CAPACITY: Words("渠道容量已满", "no capacity left on the channel"),
+    TaskReason.NO_CONSENT: Words("缺少用户同意", "no valid consent"),
+    TaskReason.COOLING: Words("拒绝或办理后的冷静期", "resting after a refusal or an order"),
+    TaskReason.BLACKLISTED: Words("在黑名单中", "on the blacklist"),
+    TaskReason.ERASED: Words("个人数据已删除", "personal data erased"),
     TaskReason.VENDOR_REFUSED: Words("渠道拒收", "refused by the vendor"),
     TaskReason.UNDELIVERABLE: Words("无法送达", "could not be delivered"),
     TaskReason.NO_RECEIPT: Words("未收到回执", "no receipt in time"),
     TaskReason.NO_ANSWER: Words("渠道未应答", "no answer from the vendor"),
+    TaskReason.RESTORED: Words("节点从备份恢复, 可能已发送", "the node came back from a backup and may have sent it"),
     TaskReason.VALIDITY_OVER: Words("提交前有效期已过", "validity ended before submission"),
     TaskReason.VENDOR_EXPIRED: Words("渠道侧有效期已过", "validity ended at the vendor"),
 }
@@ -122,6 +129,30 @@ ERROR_REASONS: dict[str, Remedy] = {
     ),
     "DRAINING": Remedy(
         Words("节点正在停止", "the node is stopping"),
+        Words("稍后重试", "call again later"),
+    ),
+    "POLICY_INVALID": Remedy(
+        Words("接触策略有误", "the contact policy is wrong"),
+        Words("修正所指字段", "correct the field named"),
+    ),
+    "CLOCK_DISAGREES": Remedy(
+        Words("两级时钟相差过大", "the two clocks differ too much"),
+        Words("校准时钟", "set the clocks right"),
+    ),
+    "REQUEST_MISMATCH": Remedy(
+        Words("该请求号已用于其他内容", "the request id was used for another content"),
+        Words("换一个新的请求号", "choose a new request id"),
+    ),
+    "RESTORE_FENCED": Remedy(
+        Words("节点从备份恢复, 暂不可接触", "the node came back from a backup and may not contact yet"),
+        Words("等待保护期结束", "wait until the fence has passed"),
+    ),
+    "CONSENT_INVALID": Remedy(
+        Words("同意记录无效", "the consent is not valid"),
+        Words("补充凭证与有效期", "give evidence and a validity ahead"),
+    ),
+    "STORE_UNAVAILABLE": Remedy(
+        Words("节点数据库不可用", "the node's store does not answer"),
         Words("稍后重试", "call again later"),
     ),
 }

@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 HQ_NODE = "hq"
+LOCAL = "local/"
+"""What the names of work orders begin with that a province made itself."""
+GRANT = "grant/"
+"""What the names of work orders begin with that HQ issued because a province asked."""
 
 
 class WorkOrderState(IntEnum):
@@ -47,6 +51,18 @@ class WorkOrder:
     task_count: int
     state: WorkOrderState = WorkOrderState.ISSUED
     version: int = 1
+    product_line: str = ""
+    """What the contact policy counts it under; empty: none."""
+    service: bool = False
+    """A service notice: no marketing rule applies."""
+    leased: bool = True
+    """HQ has spent its tokens for the contacts. False: they are the executing node's own."""
+    incarnation: int = 0
+    """The executing node's, as HQ knew it at issue."""
+    purpose: str = ""
+    """What separate consent it needs; empty: none."""
+    policy_version: int = 0
+    """The contact policy it was issued under."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,15 +13,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from common.kernel.refusal import invalid
+from common.runtime.failpoint import reach
+from common.runtime.outage import StoreUnavailable, outage
 
 T = TypeVar("T")
 
 SQLITE_BUSY_SECONDS = 30
 READERS = 2
+STUCK_SECONDS = 30.0
+"""A write that takes longer waits for a store that does not answer."""
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""A server that vanished without a word is given up after seconds, not after the hours TCP would wait."""
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -37,30 +52,50 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, "store-read")
         self.busy_seconds: defaultdict[str, float] = defaultdict(float)
         """How long each kind of work (by function) kept a store thread."""
+        self._trouble: dict[str, str] = {}
+        self._writing_since: float | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A write transaction on the calling thread: commits at the end, rolls back on any exception."""
-        with self._writes.begin() as connection:
+    def transaction(self, step: str = "") -> Iterator[Connection]:
+        """A write transaction on the calling thread: commits at the end, rolls back on any exception.
+
+        `step` names it for failpoints. Raises StoreUnavailable.
+        """
+        with self._answering("writing"), self._writes.begin() as connection:
             yield connection
+            reach(f"{step}.before_commit")
+        reach(f"{step}.after_commit")
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A consistent view for reading on the calling thread."""
-        with self._reads.begin() as connection:
+        """A consistent view for reading on the calling thread. Raises StoreUnavailable."""
+        with self._answering("reading"), self._reads.begin() as connection:
             yield connection
 
     async def write(self, work: Callable[..., T], *arguments: Any) -> T:
-        """`work(connection, *arguments)` in one transaction on the node's one writer thread."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._writer, self._within, self.transaction, work, arguments
-        )
+        """`work(connection, *arguments)` in one transaction on the node's one writer thread.
+
+        Raises StoreUnavailable; then whether it was committed is not known.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work, arguments)
 
     async def read(self, work: Callable[..., T], *arguments: Any) -> T:
-        """`work(connection, *arguments)` over one snapshot, beside the writer."""
+        """`work(connection, *arguments)` over one snapshot, beside the writer. Raises StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(
             self._readers, self._within, self.snapshot, work, arguments
         )
+
+    def answers(self) -> bool:
+        """Whether the store did what it was last asked for, and in good time."""
+        since = self._writing_since
+        return not self._trouble and (since is None or time.perf_counter() - since < STUCK_SECONDS)
+
+    def _write(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        self._writing_since = time.perf_counter()
+        try:
+            return self._within(lambda: self.transaction(step_of(work)), work, arguments)
+        finally:
+            self._writing_since = None
 
     def _within(self, scope: Callable[[], Any], work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         begun = time.perf_counter()
@@ -69,6 +104,22 @@ class Database:
                 return work(connection, *arguments)
         finally:
             self.busy_seconds[work.__qualname__] += time.perf_counter() - begun
+
+    @contextmanager
+    def _answering(self, what: str) -> Iterator[None]:
+        """Tell an outage of the store from everything else that may go wrong, and note how it stands."""
+        try:
+            yield
+        except Exception as error:
+            why = outage(error)
+            if not why:
+                raise
+            if what not in self._trouble:
+                log.error("%s: the store does not answer: %s", what, why)
+            self._trouble[what] = why
+            raise StoreUnavailable(shown(self.url), why) from error
+        if self._trouble and self._trouble.pop(what, ""):
+            log.warning("%s: the store answers again", what)
 
     def write_busy_seconds(self, path: Path) -> None:
         """Leave `busy_seconds` as JSON, for whoever wants to know where a node's time went."""
@@ -87,9 +138,20 @@ class Database:
         self._reads.dispose()
 
 
+def step_of(work: Callable[..., object]) -> str:
+    """What failpoints call a piece of work: the step of `common.delivery.lane.Lane._take` is "lane.take"."""
+    return f"{work.__module__.rpartition('.')[2]}.{work.__name__.strip('_')}"
+
+
+def shown(url: str) -> str:
+    """Without the password."""
+    return make_url(url).render_as_string()
+
+
 def _engine(url: str, begin: str) -> Engine:
+    options: dict[str, int] = {"timeout": SQLITE_BUSY_SECONDS} if url.startswith("sqlite") else POSTGRESQL_OPTIONS
     try:
-        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS} if url.startswith("sqlite") else {})
+        engine = create_engine(url, connect_args=options)
     except (ArgumentError, ImportError) as error:
         message = f"database_url is no address of a store we know ({error}); give postgresql+psycopg://… or sqlite:///…"
         raise invalid(message) from error

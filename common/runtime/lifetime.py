@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from common.kernel.refusal import conflict
+from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 
 async def until_told(*jobs: Coroutine[Any, Any, Any]) -> None:
@@ -29,6 +33,16 @@ async def until_told(*jobs: Coroutine[Any, Any, Any]) -> None:
     for outcome in ended:
         if isinstance(outcome, Exception):
             raise outcome
+
+
+async def steady(job: Callable[[], Awaitable[object]]) -> None:
+    """Run `job`, which does not end by itself, and begin it again whenever the store is away."""
+    while True:
+        try:
+            await job()
+        except StoreUnavailable as away:
+            log.warning("%s begins again in %g s: %s", getattr(job, "__qualname__", job), OUTAGE_SECONDS_MAX, away)
+        await asyncio.sleep(OUTAGE_SECONDS_MAX)
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from common.kernel.refusal import conflict
-from common.runtime.database import Database
+from common.runtime.database import Database, shown
 
 
 def migrate(database: Database, scripts: Path) -> str:
@@ -23,13 +23,10 @@ def migrate(database: Database, scripts: Path) -> str:
 
     config = Config()
     config.set_main_option("script_location", str(scripts))
-    try:
-        with database.transaction() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            return MigrationContext.configure(connection).get_current_revision() or ""
-    except OperationalError as error:
-        raise conflict(f"the store {_shown(database.url)} does not answer ({_why(error)}); look at it") from error
+    with database.transaction("migrate") as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def newest(scripts: Path) -> str:
@@ -44,19 +41,14 @@ def check_schema(url: str, scripts: Path, remedy: str) -> None:
         with database.snapshot() as connection:
             found = str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
     except DBAPIError as error:
-        raise conflict(f"the store {_shown(url)} is not ready ({_why(error)}); run `{remedy}`") from error
+        raise conflict(f"the store {shown(url)} is not ready ({_why(error)}); run `{remedy}`") from error
     finally:
         database.close()
     wanted = newest(scripts)
     if found < wanted:
-        raise conflict(f"the store {_shown(url)} has schema {found}, this version needs {wanted}; run `{remedy}`")
+        raise conflict(f"the store {shown(url)} has schema {found}, this version needs {wanted}; run `{remedy}`")
     if found > wanted:
-        raise conflict(f"the store {_shown(url)} has schema {found}, newer than this version's {wanted}; install newer")
-
-
-def _shown(url: str) -> str:
-    """Without the password."""
-    return make_url(url).render_as_string()
+        raise conflict(f"the store {shown(url)} has schema {found}, newer than this version's {wanted}; install newer")
 
 
 def _why(error: DBAPIError) -> str:

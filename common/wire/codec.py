@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from liandong.federation.v1 import feed_pb2, uplink_pb2
 from liandong.types.v1 import order_pb2, pool_pb2
 
-from common.kernel.columns import Codes
+from common.kernel.consent import Consents
+from common.kernel.erasure import Erasures
+from common.kernel.incarnation import Retold
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
+from common.kernel.policy import PolicyDocument, PolicyEvent
 from common.kernel.pool import PoolChanges
 from common.kernel.result import Results
 from common.kernel.stop import Stops
 from common.kernel.task import Response, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, open_block
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState
-from common.wire import columns
+from common.wire import columns, coordination_codec
 from common.wire.columns import check_bytes, check_rows, malformed
 
 TASK_MAX = (1 << 32) - 1
@@ -25,77 +30,59 @@ NAME_CHARS_MAX = 200
 Fields = dict[str, Any]
 """A submessage by field: built in place inside its entry, where a message would be copied."""
 
-Incoming = WorkOrder | TaskBlock | WorkOrderCommand | Stops | OrderRecords
+Incoming = WorkOrder | TaskBlock | WorkOrderCommand | Stops | OrderRecords | PolicyDocument | Consents | Erasures
 """What a feed entry holds."""
-Outgoing = Results | OrderRecords | Stops | WorkOrderEvent | PoolChanges
+Outgoing = (
+    Results
+    | OrderRecords
+    | Stops
+    | WorkOrderEvent
+    | PoolChanges
+    | WorkOrder
+    | TaskBlock
+    | Retold
+    | PolicyEvent
+    | Consents
+    | Erasures
+)
 """What an outbox entry holds."""
 
 
 def feed_entry(value: Incoming, *, snapshot: bool = False) -> bytes:
-    """A FeedEntry without its number. `snapshot` adds what HQ knows of a block's tasks."""
+    """A FeedEntry without its number. `snapshot` adds what HQ knows of a block's tasks, ended or not."""
     if isinstance(value, TaskBlock):
-        entry = feed_pb2.FeedEntry(task_block=_task_block(value, snapshot))
-    elif isinstance(value, WorkOrder):
-        entry = feed_pb2.FeedEntry(work_order=_work_order(value))
-    elif isinstance(value, WorkOrderCommand):
-        command = feed_pb2.WorkOrderCommand(
-            work_order=value.work_order, state=_sent(value.state), version=value.version
-        )
-        entry = feed_pb2.FeedEntry(command=command)
-    elif isinstance(value, Stops):
-        entry = feed_pb2.FeedEntry(stops=_stops(value))
-    else:
-        entry = feed_pb2.FeedEntry(orders=_orders(value))
-    return _serialised(entry)
+        return _serialised(feed_pb2.FeedEntry(task_block=task_block_fields(value, snapshot)))
+    name, written = _FEED_FIELDS[type(value)]
+    fields: dict[str, Any] = {name: written(value)}
+    return _serialised(feed_pb2.FeedEntry(**fields))
 
 
 def read_feed_entry(entry: feed_pb2.FeedEntry, node: str) -> Incoming | None:
     """None for a payload this build does not know. `node` is who the entry is for."""
-    match entry.WhichOneof("payload"):
-        case "work_order":
-            return _read_work_order(entry.work_order, node)
-        case "task_block":
-            return _read_task_block(entry.task_block)
-        case "command":
-            return _read_command(entry.command)
-        case "stops":
-            return _read_stops(entry.stops)
-        case "orders":
-            return _read_orders(entry.orders)
-    return None
+    name = entry.WhichOneof("payload")
+    if name == "work_order":
+        return _read_work_order(entry.work_order, node)
+    read = _FEED_READERS.get(name or "")
+    found: Incoming | None = read(getattr(entry, str(name))) if read else None
+    return found
 
 
 def outbox_entry(value: Outgoing) -> bytes:
     """An OutboxEntry without its number."""
-    if isinstance(value, Results):
-        entry = uplink_pb2.OutboxEntry(results=_results(value))
-    elif isinstance(value, OrderRecords):
-        entry = uplink_pb2.OutboxEntry(orders=_orders(value))
-    elif isinstance(value, Stops):
-        entry = uplink_pb2.OutboxEntry(stops=_stops(value))
-    elif isinstance(value, PoolChanges):
-        entry = uplink_pb2.OutboxEntry(pool=_pool(value))
-    else:
-        event = uplink_pb2.WorkOrderEvent(work_order=value.work_order, state=_sent(value.state), detail=value.detail)
-        entry = uplink_pb2.OutboxEntry(work_order_event=event)
-    return _serialised(entry)
+    name, written = _OUTBOX_FIELDS[type(value)]
+    fields: dict[str, Any] = {name: written(value)}
+    return _serialised(uplink_pb2.OutboxEntry(**fields))
 
 
-def read_outbox_entry(entry: uplink_pb2.OutboxEntry) -> Outgoing:
-    match entry.WhichOneof("payload"):
-        case "results":
-            return _read_results(entry.results)
-        case "orders":
-            return _read_orders(entry.orders)
-        case "stops":
-            return _read_stops(entry.stops)
-        case "pool":
-            return _read_pool(entry.pool)
-        case "work_order_event":
-            event = entry.work_order_event
-            state = _state("work order event", event.state)
-            return WorkOrderEvent(_name("work order event", event.work_order), state, event.detail)
-    raise malformed(f"outbox entry {entry.sequence}", "no payload this build knows; upgrade HQ first")
+def read_outbox_entry(entry: uplink_pb2.OutboxEntry, node: str = "") -> Outgoing:
+    """`node` is who wrote it."""
+    name = entry.WhichOneof("payload")
+    if name == "work_order":
+        return _read_work_order(entry.work_order, node)
+    if name not in _OUTBOX_READERS:
+        raise malformed(f"outbox entry {entry.sequence}", "no payload this build knows; upgrade HQ first")
+    found: Outgoing = _OUTBOX_READERS[name](getattr(entry, name))
+    return found
 
 
 def _serialised(entry: feed_pb2.FeedEntry | uplink_pb2.OutboxEntry) -> bytes:
@@ -117,6 +104,12 @@ def _work_order(order: WorkOrder) -> Fields:
         task_count=order.task_count,
         state=_sent(order.state),
         version=order.version,
+        product_line=order.product_line,
+        service=order.service,
+        leased=order.leased,
+        incarnation=order.incarnation,
+        purpose=order.purpose,
+        policy_version=order.policy_version,
     )
 
 
@@ -134,45 +127,41 @@ def _read_work_order(message: feed_pb2.WorkOrder, node: str) -> WorkOrder:
         task_count=message.task_count,
         state=_state("work order", message.state),
         version=message.version,
+        product_line=message.product_line,
+        service=message.service,
+        leased=message.leased,
+        incarnation=message.incarnation,
+        purpose=message.purpose,
+        policy_version=message.policy_version,
     )
 
 
-def _task_block(block: TaskBlock, snapshot: bool) -> Fields:
+def task_block_fields(block: TaskBlock, snapshot: bool = False) -> Fields:
     check_rows("task block", len(block), block.text_refs)
+    told = snapshot or bool((block.states != TaskState.OPEN).any())
     return Fields(
         work_order=block.work_order,
         number=block.number,
         subscriber_key_deltas=columns.to_deltas(block.keys).tolist(),
         texts=block.texts,
         text_refs=block.text_refs.tolist(),
-        states=block.states.tolist() if snapshot else (),
+        states=block.states.tolist() if told else (),
+        reasons=block.reasons.tolist() if told else (),
     )
 
 
-def _read_task_block(message: feed_pb2.TaskBlock) -> TaskBlock:
-    """Tasks are OPEN unless a snapshot says otherwise; a snapshot tells states and nothing else of a task."""
+def read_task_block(message: feed_pb2.TaskBlock) -> TaskBlock:
+    """Tasks are OPEN unless the message says otherwise; it tells states, reasons and nothing else of a task."""
     where = f"block {message.number} of {_name('task block', message.work_order)}"
-    states = message.states or ()
-    check_rows(where, len(message.subscriber_key_deltas), message.text_refs, *([states] if states else []))
+    states, reasons = message.states, message.reasons or [0] * len(message.states)
+    check_rows(where, len(message.subscriber_key_deltas), message.text_refs, *([states, reasons] if states else []))
     keys = columns.from_deltas(where, message.subscriber_key_deltas, columns.KEY_MAX)
     refs = columns.refs(where, message.text_refs, message.texts)
     block = open_block(message.work_order, message.number, keys, tuple(message.texts), refs)
-    return block if not states else _with_states(block, columns.codes(where, states, TaskState))
-
-
-def _with_states(block: TaskBlock, states: Codes) -> TaskBlock:
-    return TaskBlock(
-        work_order=block.work_order,
-        number=block.number,
-        keys=block.keys,
-        states=states,
-        reasons=block.reasons,
-        responses=block.responses,
-        submitted_at=block.submitted_at,
-        settled_at=block.settled_at,
-        texts=block.texts,
-        text_refs=block.text_refs,
-    )
+    if not states:
+        return block
+    known, why = columns.codes(where, states, TaskState), columns.codes(where, reasons, TaskReason)
+    return replace(block, states=known, reasons=why)
 
 
 def _read_command(message: feed_pb2.WorkOrderCommand) -> WorkOrderCommand:
@@ -214,19 +203,6 @@ def _read_results(message: uplink_pb2.ResultBlock) -> Results:
         submitted_at=columns.times(message.submitted_at),
         settled_at=columns.times(message.settled_at),
     )
-
-
-def _stops(stops: Stops) -> Fields:
-    check_rows("stops", len(stops), stops.lifted, stops.stopped_at)
-    return Fields(
-        subscriber_keys=stops.keys.tolist(), lifted=stops.lifted.tolist(), stopped_at=stops.stopped_at.tolist()
-    )
-
-
-def _read_stops(message: feed_pb2.StopBlock) -> Stops:
-    check_rows("stops", len(message.subscriber_keys), message.lifted, message.stopped_at)
-    keys = columns.keys("stops", message.subscriber_keys)
-    return Stops(keys, columns.times(message.stopped_at), columns.mask(message.lifted))
 
 
 def _pool(pool: PoolChanges) -> Fields:
@@ -305,3 +281,52 @@ def _state(where: str, value: int) -> WorkOrderState:
         return WorkOrderState(value)
     except ValueError:
         raise malformed(where, f"work order state {value}, which this build does not know") from None
+
+
+def _command(command: WorkOrderCommand) -> Fields:
+    return Fields(work_order=command.work_order, state=_sent(command.state), version=command.version)
+
+
+def _event(event: WorkOrderEvent) -> Fields:
+    return Fields(work_order=event.work_order, state=_sent(event.state), detail=event.detail)
+
+
+def _read_event(message: uplink_pb2.WorkOrderEvent) -> WorkOrderEvent:
+    state = _state("work order event", message.state)
+    return WorkOrderEvent(_name("work order event", message.work_order), state, message.detail)
+
+
+_SHARED_FIELDS: dict[type, tuple[str, Callable[[Any], Fields]]] = {
+    Stops: ("stops", coordination_codec.stops),
+    Consents: ("consents", coordination_codec.consents),
+    Erasures: ("erasures", coordination_codec.erasures),
+    OrderRecords: ("orders", _orders),
+    WorkOrder: ("work_order", _work_order),
+}
+_FEED_FIELDS = _SHARED_FIELDS | {
+    WorkOrderCommand: ("command", _command),
+    PolicyDocument: ("policy", coordination_codec.policy),
+}
+_OUTBOX_FIELDS = _SHARED_FIELDS | {
+    TaskBlock: ("task_block", task_block_fields),
+    Results: ("results", _results),
+    PoolChanges: ("pool", _pool),
+    WorkOrderEvent: ("work_order_event", _event),
+    PolicyEvent: ("policy_event", coordination_codec.policy_event),
+    Retold: ("retold", coordination_codec.retold),
+}
+_SHARED_READERS: dict[str, Callable[[Any], Any]] = {
+    "task_block": read_task_block,
+    "stops": coordination_codec.read_stops,
+    "consents": coordination_codec.read_consents,
+    "erasures": coordination_codec.read_erasures,
+    "orders": _read_orders,
+}
+_FEED_READERS = _SHARED_READERS | {"command": _read_command, "policy": coordination_codec.read_policy}
+_OUTBOX_READERS = _SHARED_READERS | {
+    "results": _read_results,
+    "pool": _read_pool,
+    "work_order_event": _read_event,
+    "policy_event": coordination_codec.read_policy_event,
+    "retold": coordination_codec.read_retold,
+}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -15,13 +16,18 @@ from common.wire.tls import KINDS
 
 ACCESS = {"/grpc.health.v1.Health/": frozenset(KINDS)}
 """Whoever has a certificate may ask."""
+LOOK_SECONDS = 0.5
 
 
 class Health(HealthServicer):  # type: ignore[misc]
-    """Tells of the whole node, which is the service named ""; it knows no others."""
+    """Tells of the whole node, which is the service named ""; it knows no others.
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    `well` answers whether the node can work: it cannot while its store is away.
+    """
+
+    def __init__(self, server: grpc.aio.Server, well: Callable[[], bool] = lambda: True) -> None:
         self._stopping = asyncio.Event()
+        self._well = well
         add_HealthServicer_to_server(self, server)
 
     def stop(self) -> None:
@@ -38,12 +44,16 @@ class Health(HealthServicer):  # type: ignore[misc]
         del context
         if request.service:
             yield HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
-        else:
-            yield self._answer()
-        if not self._stopping.is_set():
             await self._stopping.wait()
-            yield self._answer()
+        told = None
+        while not self._stopping.is_set():
+            if (answer := self._answer()) != told:
+                yield (told := answer)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()
+        yield self._answer()
 
     def _answer(self) -> HealthCheckResponse:
-        stopping = self._stopping.is_set()
-        return HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING if stopping else HealthCheckResponse.SERVING)
+        serving = self._well() and not self._stopping.is_set()
+        return HealthCheckResponse(status=HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING)

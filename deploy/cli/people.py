@@ -105,7 +105,7 @@ def orders(
     with _database(settings, config) as database:
         for page in order_pages(file):
             records = order_records(source_system, page.orders, key)
-            with database.transaction() as connection:
+            with database.transaction("people.import_orders") as connection:
                 taken = new_orders(connection, records, clock.now())
                 tell(connection, taken, clock.now())
             new += len(taken)

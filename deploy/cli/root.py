@@ -53,7 +53,7 @@ def enroll(
     check_schema(url, MIGRATIONS, f"liandong hq migrate --config {hq}")
     code = provision.enroll(hq.parent, request.read_bytes(), out, now)
     database = Database(url)
-    with database.transaction() as connection:
+    with database.transaction("provinces.enroll") as connection:
         provinces.enroll(connection, code, int(now.timestamp()))
     database.close()
     typer.echo(

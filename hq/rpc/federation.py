@@ -13,19 +13,20 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
 from sqlalchemy import Connection
 
-from common.courier import cursor, log
 from common.courier.bell import Bell
-from common.courier.cursor import Apply, Gap, Place, Stale
-from common.courier.log import Entry
-from common.kernel.refusal import Fault, Refusal, conflict, invalid
+from common.courier.cursor import Place
+from common.courier.log import Entry, LogPosition
+from common.kernel.refusal import Fault, Refusal, invalid
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire import codec, versions
-from common.wire.columns import BLOCK_BYTES_MAX, MESSAGE_BYTES_MAX, malformed
+from common.wire.columns import MESSAGE_BYTES_MAX, malformed
 from common.wire.server import Context, caller
 from common.wire.streams import OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
-from hq.store import feed, provinces, sessions, uplink
+from hq import link
+from hq.link import Opened, Pushed
+from hq.store import feed, sessions
 from hq.store.sessions import INSTANCE_ID_CHARS_MAX, Session
 
 T = TypeVar("T")
@@ -35,7 +36,6 @@ ACCESS = {
     for service in ("LinkService", "FeedService", "UplinkService")
 }
 """Who may call what is registered here."""
-BATCH_ENTRIES_MAX = 64
 APPEND_ENTRIES_MAX = 1_000
 
 
@@ -93,7 +93,8 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
         revision = versions.agreed_revision(request.min_contract_revision, request.max_contract_revision)
         now = self._of.clock.now()
         ask = Session(caller().name, request.instance_id, 0, now + self._of.pace.lease, revision)
-        return await self._of.write(_open, ask, request, now, self._of.pace)
+        opened = await self._of.write(_open, ask, request, now)
+        return _opened(opened, request, now, self._of.pace)
 
     async def RenewSession(
         self, request: link_pb2.RenewSessionRequest, context: Context
@@ -127,7 +128,7 @@ class FeedService(feed_pb2_grpc.FeedServiceServicer):
         del context
         province, topic = caller().name, topic_name(request.topic)
         place = Place(request.epoch, request.through_cursor, request.chain)
-        committed = await self._of.write(_commit, province, topic, request.fence, place)
+        committed = await self._of.write(link.commit, province, topic, request.fence, place)
         self._of.bell.ring(province, topic)
         return feed_pb2.CommitFeedResponse(committed_cursor=committed)
 
@@ -148,9 +149,8 @@ class Watch:
     async def responses(self) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
         while not self._of.draining and self._of.clock.monotonic() < self._until:
             heard = self._of.bell.heard(self._province, self._topic)
-            step = await self._of.read(
-                _look, self._province, self._topic, self._fence, self._place, self._of.pace.unacknowledged_entries_max
-            )
+            window = self._of.pace.unacknowledged_entries_max
+            step = await self._of.read(link.look, self._province, self._topic, self._fence, self._place, window)
             if step is None:
                 async for response in self._reset():
                     yield response
@@ -163,7 +163,7 @@ class Watch:
                 yield self._spoken(_batch(step))
 
     async def _reset(self) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
-        self._place, pieces = await self._of.write(_reset, self._province, self._topic, self._fence, self._place)
+        self._place, pieces = await self._of.write(link.reset, self._province, self._topic, self._fence, self._place)
         reset = feed_pb2.FeedReset(
             epoch=self._place.epoch,
             snapshot_cursor=self._place.sequence,
@@ -172,7 +172,7 @@ class Watch:
         )
         yield self._spoken(feed_pb2.WatchFeedResponse(reset=reset))
         for piece in pieces:
-            payload = await self._of.read(_payload, piece)
+            payload = await self._of.read(link.payload, piece)
             yield self._spoken(_batch([Entry(0, payload, 0)]))
 
     def _progress(self, head: int) -> feed_pb2.FeedProgress:
@@ -199,28 +199,27 @@ class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
         stream = outbox_name(request.stream)
         _check_sequence(request)
         values = await asyncio.to_thread(_read_entries, request, stream)
-        place, told = await self._of.write(_append, caller().name, stream, request, values, self._of.clock.now())
+        last = request.entries[-1]
+        pushed = Pushed(request.fence, request.entries[0].sequence, Place(request.epoch, last.sequence, last.chain))
+        place, told = await self._of.write(link.append, caller().name, stream, pushed, values, self._of.clock.now())
         for province in told:
             self._of.bell.ring(province, feed.CONTROL)
         return uplink_pb2.AppendResponse(epoch=place.epoch, committed_sequence=place.sequence, chain=place.chain)
 
 
-def _open(
-    connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int, pace: Pace
-) -> link_pb2.OpenSessionResponse:
-    province = ask.province
-    provinces.seen(connection, province, request.build_version, now)
-    held = sessions.load(connection, province)
-    given = sessions.opened(held, ask, takeover=request.takeover, now=now)
-    sessions.put(connection, given)
+def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int) -> Opened:
+    return link.open_session(connection, ask, request.build_version, now, takeover=request.takeover)
+
+
+def _opened(opened: Opened, request: link_pb2.OpenSessionRequest, now: int, pace: Pace) -> link_pb2.OpenSessionResponse:
     return link_pb2.OpenSessionResponse(
-        fence=given.fence,
+        fence=opened.session.fence,
         lease_duration=Duration(seconds=pace.lease),
-        contract_revision=given.contract_revision,
+        contract_revision=opened.session.contract_revision,
         capabilities=versions.agreed_capabilities(request.capabilities),
         limits=_limits(pace),
-        feed_positions=[_feed_position(connection, province, topic) for topic in TOPICS],
-        committed_positions=[_outbox_position(connection, province, stream) for stream in OUTBOX_STREAMS],
+        feed_positions=[_feed_position(topic, at) for topic, at in opened.feed.items()],
+        committed_positions=[_outbox_position(stream, place) for stream, place in opened.outbox.items()],
         server_time=Timestamp(seconds=now),
     )
 
@@ -238,8 +237,7 @@ def _limits(pace: Pace) -> link_pb2.Limits:
     )
 
 
-def _feed_position(connection: Connection, province: str, topic: str) -> link_pb2.FeedPosition:
-    at = log.position(connection, province, topic)
+def _feed_position(topic: str, at: LogPosition) -> link_pb2.FeedPosition:
     return link_pb2.FeedPosition(
         topic=TOPICS[topic],
         epoch=at.epoch,
@@ -249,39 +247,10 @@ def _feed_position(connection: Connection, province: str, topic: str) -> link_pb
     )
 
 
-def _outbox_position(connection: Connection, province: str, stream: str) -> link_pb2.OutboxPosition:
-    place = cursor.load(connection, province, stream)
+def _outbox_position(stream: str, place: Place) -> link_pb2.OutboxPosition:
     return link_pb2.OutboxPosition(
         stream=OUTBOX_STREAMS[stream], epoch=place.epoch, sequence=place.sequence, chain=place.chain
     )
-
-
-def _look(
-    connection: Connection, province: str, topic: str, fence: int, place: Place, window: int
-) -> list[Entry] | int | None:
-    """Entries to send; or the head, where there is nothing to send now; or None where the reader's place is gone."""
-    sessions.check(connection, province, fence)
-    if not log.in_step(connection, province, topic, place):
-        return None
-    at = log.position(connection, province, topic)
-    room = min(at.committed + window - place.sequence, BATCH_ENTRIES_MAX)
-    if room <= 0 or place.sequence == at.head:
-        return at.head
-    return log.read_after(connection, province, topic, place.sequence, room, BLOCK_BYTES_MAX)
-
-
-def _reset(
-    connection: Connection, province: str, topic: str, fence: int, place: Place
-) -> tuple[Place, list[feed.Piece]]:
-    sessions.check(connection, province, fence)
-    if log.went_back(connection, province, topic, place):
-        log.raise_epoch(connection, province, topic, above=place.epoch)
-    return log.head_place(connection, province, topic), feed.snapshot(connection, province, topic)
-
-
-def _payload(connection: Connection, piece: feed.Piece) -> bytes:
-    value = piece(connection)
-    return b"" if value is None else codec.feed_entry(value, snapshot=True)
 
 
 def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
@@ -292,14 +261,6 @@ def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
         message.cursor = entry.sequence
         message.chain = entry.chain
     return response
-
-
-def _commit(connection: Connection, province: str, topic: str, fence: int, place: Place) -> int:
-    sessions.check(connection, province, fence)
-    if not log.commit(connection, province, topic, place):
-        raise conflict(f"{topic} has no such place as {place}; watch again from where you are", "EPOCH_STALE")
-    log.compact(connection, province, topic)
-    return log.position(connection, province, topic).committed
 
 
 PAYLOADS = {
@@ -323,31 +284,3 @@ def _read_entries(request: uplink_pb2.AppendRequest, stream: str) -> list[codec.
         if entry.WhichOneof("payload") not in PAYLOADS[stream]:
             raise malformed(f"entry {entry.sequence}", f"a payload that does not belong on stream {stream}")
     return [codec.read_outbox_entry(entry) for entry in request.entries]
-
-
-def _append(
-    connection: Connection,
-    province: str,
-    stream: str,
-    request: uplink_pb2.AppendRequest,
-    values: list[codec.Outgoing],
-    now: int,
-) -> tuple[Place, set[str]]:
-    sessions.check(connection, province, request.fence)
-    place = cursor.load(connection, province, stream)
-    last = request.entries[-1]
-    match cursor.admit(place, request.epoch, request.entries[0].sequence, last.sequence):
-        case Gap(expected):
-            raise conflict(
-                f"{stream}: entries before {request.entries[0].sequence} are missing; resend from {expected}",
-                "SEQUENCE_GAP",
-                expected=str(expected),
-            )
-        case Stale():
-            raise conflict(f"{stream}: epoch {request.epoch} is over, reopen the session", "EPOCH_STALE")
-        case Apply(skip):
-            told = uplink.apply(connection, province, values[skip:], now)
-            place = Place(request.epoch, last.sequence, last.chain)
-            cursor.put(connection, province, stream, place)
-            return place, told
-    return place, set()

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from common.courier import log
 from common.delivery import ledger, order_pages
 from common.delivery.tables import stop
 from common.kernel.columns import Keys, Mask, Rows
 from common.kernel.order import OrderRecords
-from common.kernel.stop import Stops
+from common.kernel.stop import Stops, stops_of
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderState
 from common.runtime.clock import Clock
@@ -21,6 +21,13 @@ from common.wire import codec
 from hq.store import provinces
 
 CONTROL, WORK_ORDERS, ORDERS = TOPICS = ("control", "work_orders", "orders")
+_STOPPED_KEYS = select(stop.c.subscriber_key).order_by(stop.c.subscriber_key)
+_STOPS = (
+    select(stop.c.subscriber_key, stop.c.stopped_at, stop.c.lifted)
+    .where(stop.c.subscriber_key.between(bindparam("first"), bindparam("last")))
+    .order_by(stop.c.subscriber_key)
+    .limit(BLOCK_ROWS)
+)
 FINISHED = (WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 
 Piece = Callable[[Connection], codec.Incoming | None]
@@ -56,7 +63,7 @@ class HqOutlet:
     def settled(self, connection: Connection, block: TaskBlock, rows: Rows) -> None: ...
 
     def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None:
-        put_stops(connection, Stops(keys, times.astype(np.uint32), lifted), self._clock.now())
+        put_stops(connection, stops_of(keys, times.astype(np.uint32), lifted), self._clock.now())
 
     def finished(self, connection: Connection, work_order: WorkOrder) -> None: ...
 
@@ -82,9 +89,7 @@ def _parts(value: codec.Incoming) -> Iterator[codec.Incoming]:
 
 
 def _control_pieces(connection: Connection, province: str) -> Iterator[Piece]:
-    keys = np.fromiter(
-        connection.execute(select(stop.c.subscriber_key).order_by(stop.c.subscriber_key)).scalars(), dtype=np.int64
-    )
+    keys = np.fromiter(connection.execute(_STOPPED_KEYS).scalars(), dtype=np.int64)
     for start in range(0, len(keys), BLOCK_ROWS):
         part = keys[start : start + BLOCK_ROWS]
         yield _stop_piece(int(part[0]), int(part[-1]))
@@ -95,14 +100,9 @@ def _control_pieces(connection: Connection, province: str) -> Iterator[Piece]:
 
 def _stop_piece(first: int, last: int) -> Piece:
     def read(connection: Connection) -> Stops | None:
-        rows = connection.execute(
-            select(stop.c.subscriber_key, stop.c.stopped_at, stop.c.lifted)
-            .where(stop.c.subscriber_key.between(first, last))
-            .order_by(stop.c.subscriber_key)
-            .limit(BLOCK_ROWS)
-        ).all()
+        rows = connection.execute(_STOPS, {"first": first, "last": last}).all()
         table = np.array([tuple(row) for row in rows], dtype=np.int64)
-        return Stops(table[:, 0], table[:, 1].astype(np.uint32), table[:, 2] == 1) if rows else None
+        return stops_of(table[:, 0], table[:, 1].astype(np.uint32), table[:, 2] == 1) if rows else None
 
     return read
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from common.kernel.refusal import Fault, Refusal
 from common.runtime import bulk
 from hq.store.tables import province
 
+_CODES = select(province.c.code).order_by(province.c.code)
+_INCARNATION = select(province.c.incarnation).where(province.c.code == bindparam("of"))
+_UPDATE = update(province).where(province.c.code == bindparam("of"))
+
 
 def enrolled(connection: Connection) -> list[str]:
     """Codes, ascending."""
-    return list(connection.execute(select(province.c.code).order_by(province.c.code)).scalars())
+    return list(connection.execute(_CODES).scalars())
 
 
 def enroll(connection: Connection, code: str, now: int) -> None:
@@ -21,10 +25,14 @@ def enroll(connection: Connection, code: str, now: int) -> None:
 
 def seen(connection: Connection, code: str, build_version: str, now: int) -> None:
     """Refused where the province is not enrolled: a certificate alone does not let it in."""
-    values = {"build_version": build_version[:64], "seen_at": now}
-    if not connection.execute(update(province).where(province.c.code == code).values(values)).rowcount:
+    if not connection.execute(_UPDATE, {"of": code, "build_version": build_version[:64], "seen_at": now}).rowcount:
         raise Refusal(
             Fault.FORBIDDEN,
             "IDENTITY_NOT_ALLOWED",
             f"province {code} is not enrolled at this HQ; run `liandong province enroll` for it there",
         )
+
+
+def incarnation(connection: Connection, code: str) -> int:
+    """The one it last opened a session as; 0 before the first."""
+    return int(connection.execute(_INCARNATION, {"of": code}).scalar() or 0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from common.kernel.refusal import Fault, Refusal, conflict
 from hq.store.tables import session
 
 INSTANCE_ID_CHARS_MAX = 64
+
+_LOAD = select(session).where(session.c.province == bindparam("of"))
+_DELETE = delete(session).where(session.c.province == bindparam("of"))
+_INSERT = insert(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +47,13 @@ def checked(held: Session | None, fence: int) -> Session:
 
 
 def load(connection: Connection, province: str) -> Session | None:
-    row = connection.execute(select(session).where(session.c.province == province)).one_or_none()
+    row = connection.execute(_LOAD, {"of": province}).one_or_none()
     return None if row is None else Session(**row._mapping)
 
 
 def put(connection: Connection, value: Session) -> None:
-    connection.execute(delete(session).where(session.c.province == value.province))
-    connection.execute(
-        insert(session).values(
-            province=value.province,
-            instance_id=value.instance_id,
-            fence=value.fence,
-            expires_at=value.expires_at,
-            contract_revision=value.contract_revision,
-        )
-    )
+    connection.execute(_DELETE, {"of": value.province})
+    connection.execute(_INSERT, asdict(value))
 
 
 def check(connection: Connection, province: str, fence: int) -> Session:

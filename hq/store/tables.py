@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
 metadata = MetaData()
 
@@ -13,6 +13,11 @@ province = Table(
     Column("enrolled_at", BigInteger, nullable=False),
     Column("build_version", String(64), nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+    Column("incarnation", BigInteger, nullable=False, server_default="0", doc="0: it never said."),
+    Column("retold_to", BigInteger, nullable=False, server_default="0", doc="HQ's incarnation it told everything to."),
+    Column("clock_off_seconds", BigInteger, nullable=False, server_default="0", doc="Its clock against HQ's."),
+    Column("policy_version", Integer, nullable=False, server_default="0", doc="The newest in force there."),
+    Column("policy_objection", Text, nullable=False, server_default="", doc="Why a newer one is not."),
 )
 
 campaign = Table(
@@ -46,4 +51,15 @@ session = Table(
     Column("fence", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("contract_revision", Integer, nullable=False),
+)
+
+grant_request = Table(
+    "grant_request",
+    metadata,
+    Column("province", String(2), primary_key=True),
+    Column("request_id", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False, doc="SHA-256 of the request, so that an id means one content."),
+    Column("work_order", String(200), nullable=False, doc="Empty where none was allowed."),
+    Column("reasons", LargeBinary, nullable=False, doc="uint8 a task asked for; 0 where granted."),
+    Column("answered_at", BigInteger, nullable=False),
 )

@@ -14,10 +14,10 @@ from common.kernel.order import OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges
 from common.kernel.refusal import Fault, Refusal
 from common.kernel.result import Results
-from common.kernel.stop import Stops
+from common.kernel.stop import Stops, stops_of
 from common.kernel.task import UNSETTLED, TaskEvent, TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, advance
-from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
+from common.kernel.work_order import LOCAL, WorkOrder, WorkOrderEvent, WorkOrderState
 from common.wire import codec
 from hq.results import belongs, mirror, settled
 from hq.store import feed
@@ -38,7 +38,12 @@ def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing
             told.update(_stops(connection, province, value, now))
         elif isinstance(value, PoolChanges):
             told.update(_pool(connection, province, value, now))
-        else:
+        elif isinstance(value, WorkOrder):
+            _work_order(connection, province, value)
+        elif isinstance(value, TaskBlock):
+            own_work_order(connection, province, value.work_order)
+            ledger.insert_block(connection, value)
+        elif isinstance(value, WorkOrderEvent):
             mirrors.save()
             _event(connection, own_work_order(connection, province, value.work_order), value, now)
     mirrors.save()
@@ -51,6 +56,13 @@ def own_work_order(connection: Connection, province: str, name: str) -> WorkOrde
     if order is None or order.node != province:
         raise _not_yours(f"work order {name} is not one of province {province}")
     return order
+
+
+def _work_order(connection: Connection, province: str, order: WorkOrder) -> None:
+    """One of the province's own making; its blocks and results follow."""
+    if not order.name.startswith(LOCAL) or not order.name.endswith(f"/{province}") or order.leased:
+        raise _not_yours(f"work order {order.name} is not one that province {province} may make")
+    ledger.put_work_order(connection, order)
 
 
 class Mirrors:
@@ -125,7 +137,7 @@ def _pool(connection: Connection, province: str, said: PoolChanges, now: int) ->
     own = said.take(np.flatnonzero(_at_home(connection, province, said.keys)))
     vault.set_active(connection, own.keys, own.changes != PoolChange.LEFT)
     anew = own.take(np.flatnonzero(own.changes == PoolChange.REASSIGNED))
-    lifted = Stops(anew.keys, anew.changed_at, np.ones(len(anew), dtype=np.bool_))
+    lifted = stops_of(anew.keys, anew.changed_at, np.ones(len(anew), dtype=np.bool_))
     return _stops(connection, province, lifted, now) if len(anew) else []
 
 

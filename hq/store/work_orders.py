@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import Connection
 
-from common.delivery import ledger
+from common.delivery import ledger, policies
 from common.delivery.orders import owners_between
 from common.kernel.columns import Keys, in_sorted
 from common.kernel.task import TaskEvent, TaskReason
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import HQ_NODE, MOVES, WorkOrder, WorkOrderCommand, WorkOrderState, command
 from hq.campaigns import Campaign, CampaignState, Step
-from hq.store import campaigns, feed
+from hq.store import campaigns, coordination, feed, provinces
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import chosen
 
@@ -55,7 +56,10 @@ def begin_cut(connection: Connection, name: str, number: int, orders: Iterable[W
         return True
     if campaigns.get(connection, name).state is not CampaignState.APPROVED:
         return False
-    for order in orders:
+    version = policies.in_force(connection).version
+    for planned in orders:
+        incarnation = 0 if planned.node == HQ_NODE else provinces.incarnation(connection, planned.node)
+        order = replace(planned, policy_version=version, incarnation=incarnation)
         ledger.put_work_order(connection, order)
         if order.node != HQ_NODE:
             feed.put(connection, order.node, [order], now)
@@ -63,14 +67,18 @@ def begin_cut(connection: Connection, name: str, number: int, orders: Iterable[W
 
 
 def cut(connection: Connection, order: WorkOrder, blocks: Iterable[TaskBlock], now: int) -> None:
-    """Issue blocks of a work order; one that was issued before, with its feed entry, is passed over.
+    """Issue blocks of a work order, spending HQ's contacts; one that was issued before is passed over.
 
     Where the province has rejected the work order meanwhile, nobody will contact these people: their tasks end here.
     """
-    known = ledger.load_work_order(connection, order.name)
-    rejected = known is not None and known.state is WorkOrderState.REJECTED
-    issued = [_closed(block, now) if rejected else block for block in blocks]
-    new = [block for block in issued if ledger.insert_block(connection, block)]
+    known = ledger.load_work_order(connection, order.name) or order
+    rejected = known.state is WorkOrderState.REJECTED
+    new = [block for block in blocks if not ledger.has_block(connection, block.work_order, block.number)]
+    if not new:
+        return
+    new = [_closed(block, now) for block in new] if rejected else coordination.allow(connection, known, new, now)
+    for block in new:
+        ledger.insert_block(connection, block)
     if order.node != HQ_NODE and not rejected:
         feed.put(connection, order.node, new, now)
 

@@ -15,21 +15,19 @@ from random import Random
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
-from sqlalchemy import Connection
 
-from common.courier import cursor, log
 from common.courier.bell import Bell
-from common.courier.cursor import NOWHERE, Apply, Gap, Place
+from common.courier.cursor import NOWHERE, Gap, Place
 from common.courier.log import Entry
 from common.kernel.refusal import Refusal
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire import codec, faults, versions
-from common.wire.columns import BLOCK_BYTES_MAX
 from common.wire.server import build_channel
 from common.wire.streams import CONTROL_LANE, HQ, OUTBOX_STREAMS, TOPICS, outbox_name
+from province import link
 from province.inbox import Inbox
-from province.uplink import append_everything
+from province.link import Reading, Take
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +35,6 @@ CALL_SECONDS = 20.0
 WATCH_SECONDS = 600.0
 POLL_SECONDS = 1.0
 """How long an entry that another process appended may go unnoticed."""
-APPEND_ENTRIES_MAX = 256
 BACK_OFF_FIRST_SECONDS = 0.2
 BACK_OFF_SECONDS_MAX = 5.0
 HELD_SECONDS_MAX = 3.0
@@ -120,12 +117,12 @@ class HqClient:
             min_contract_revision=versions.CONTRACT_REVISIONS[0],
             max_contract_revision=versions.CONTRACT_REVISIONS[1],
             capabilities=sorted(versions.CAPABILITIES),
-            outbox_positions=await self._database.read(_outbox_positions),
+            outbox_positions=_positions(await self._database.read(link.positions)),
             takeover=self._takeover,
         )
-        link = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
-            self._opened = await link.OpenSession(request, timeout=CALL_SECONDS)
+            self._opened = await stub.OpenSession(request, timeout=CALL_SECONDS)
             # Once is enough to follow our own crash; a twin that fences us later must not be fenced back for ever.
             self._takeover = False
         except grpc.aio.AioRpcError as error:
@@ -135,10 +132,7 @@ class HqClient:
             _complain("open a session", error, refusal)
             return None
         held = {outbox_name(p.stream): Place(p.epoch, p.sequence, p.chain) for p in self._opened.committed_positions}
-        return {
-            stream: await self._database.write(_rejoin, stream, held.get(stream, NOWHERE), self._clock.now())
-            for stream in OUTBOX_STREAMS
-        }
+        return await self._database.write(link.rejoin, held, self._clock.now())
 
     async def _keep(self, what: str, turn: Callable[[BackOff], Awaitable[None]]) -> None:
         """Take turns for ever; failures wait longer and longer, and a lost session ends it."""
@@ -154,21 +148,21 @@ class HqClient:
                 await back_off.wait(refusal.retry_seconds if refusal else 0.0)
 
     def _renewer(self, channel: grpc.aio.Channel) -> Callable[[BackOff], Awaitable[None]]:
-        link = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
 
         async def renew(back_off: BackOff) -> None:
             await asyncio.sleep(self._opened.lease_duration.ToNanoseconds() / 3e9)
-            await link.RenewSession(link_pb2.RenewSessionRequest(fence=self._opened.fence), timeout=CALL_SECONDS)
+            await stub.RenewSession(link_pb2.RenewSessionRequest(fence=self._opened.fence), timeout=CALL_SECONDS)
             back_off.reset()
 
         return renew
 
     async def _leave(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         """Give the session back, so that the next instance need not wait for the lease."""
-        link = link_pb2_grpc.LinkServiceStub(channels["control"])  # type: ignore[no-untyped-call]
+        stub = link_pb2_grpc.LinkServiceStub(channels["control"])  # type: ignore[no-untyped-call]
         with suppress(grpc.aio.AioRpcError):
             if self._opened.fence:
-                await link.CloseSession(link_pb2.CloseSessionRequest(fence=self._opened.fence), timeout=1.0)
+                await stub.CloseSession(link_pb2.CloseSessionRequest(fence=self._opened.fence), timeout=1.0)
         for channel in channels.values():
             await channel.close()
 
@@ -186,31 +180,22 @@ class HqClient:
     async def apply(self, topic: str, entries: Sequence[feed_pb2.FeedEntry], place: Place | None) -> None:
         """Apply entries and, where given, move the topic's place, in one transaction."""
         values = await asyncio.to_thread(_read_entries, entries, self._code)
-        await self._database.write(self._apply, topic, values, place, self._clock.now())
+        await self._database.write(link.apply, self._inbox, topic, values, place, self._clock.now())
         self._bell.ring(HQ, "control")
         self._bell.ring(INBOX, topic)
 
-    def _apply(
-        self, connection: Connection, topic: str, values: list[codec.Incoming], place: Place | None, now: int
-    ) -> None:
-        self._inbox.apply(connection, values, now)
-        if place is not None:
-            cursor.put(connection, HQ, topic, place)
-
     async def place(self, topic: str) -> Place:
-        return await self._database.read(cursor.load, HQ, topic)
+        return await self._database.read(link.place, topic)
 
     async def outbox(self, stream: str, after: Place) -> list[Entry]:
         heard = self._bell.heard(HQ, stream)
-        found = await self._database.read(
-            log.read_after, HQ, stream, after.sequence, APPEND_ENTRIES_MAX, BLOCK_BYTES_MAX
-        )
+        found = await self._database.read(link.unsent, stream, after)
         if not found:
             await self._bell.wait(HQ, stream, heard, POLL_SECONDS)
         return found
 
     async def committed(self, stream: str, place: Place) -> bool:
-        return await self._database.write(_committed, stream, place)
+        return await self._database.write(link.committed, stream, place)
 
     def stops_are_fresh(self, seconds: float) -> bool:
         """Whether HQ spoke on the control topic within `seconds`; False before it first did."""
@@ -227,8 +212,6 @@ class Watcher:
         self._client = client
         self._feed = feed_pb2_grpc.FeedServiceStub(channel)  # type: ignore[no-untyped-call]
         self._topic = topic
-        self._reset: feed_pb2.FeedReset | None = None
-        self._snapshot_left = 0
 
     async def turn(self, back_off: BackOff) -> None:
         place = await self._client.place(self._topic)
@@ -242,7 +225,7 @@ class Watcher:
         )
         if place != NOWHERE:
             await self._commit(place)
-        self._reset = None
+        reading = Reading(place)
         call = self._feed.WatchFeed(request, timeout=WATCH_SECONDS + CALL_SECONDS)
         try:
             while True:
@@ -250,45 +233,26 @@ class Watcher:
                     response = await call.read()
                 if response is grpc.aio.EOF:
                     return
-                place = await self._take(response, place)
+                await self._take(response, reading)
                 self._client.hear(self._topic)
                 back_off.reset()
         finally:
             call.cancel()
 
-    async def _take(self, response: feed_pb2.WatchFeedResponse, place: Place) -> Place:
-        if response.HasField("reset"):
-            self._reset, self._snapshot_left = response.reset, response.reset.snapshot_entries
-            return place if self._snapshot_left else await self._finish_reset([], response.reset)
-        if not response.HasField("batch"):
-            return place
+    async def _take(self, response: feed_pb2.WatchFeedResponse, reading: Reading) -> None:
         entries = response.batch.entries
-        return await self._snapshot(entries, place) if self._reset else await self._next(entries, place)
-
-    async def _next(self, entries: Sequence[feed_pb2.FeedEntry], place: Place) -> Place:
-        match cursor.admit(place, place.epoch, entries[0].cursor, entries[-1].cursor):
-            case Apply(skip):
-                place = Place(place.epoch, entries[-1].cursor, entries[-1].chain)
-                await self._client.apply(self._topic, entries[skip:], place)
-                await self._commit(place)
-            case Gap(expected):
-                raise SessionLost(f"feed {self._topic} jumped to {entries[0].cursor}, expected {expected}")
-        return place
-
-    async def _snapshot(self, entries: Sequence[feed_pb2.FeedEntry], place: Place) -> Place:
-        """The place moves with the last entry: a snapshot cut short is asked for again, whole."""
-        self._snapshot_left -= len(entries)
-        if self._snapshot_left > 0 or self._reset is None:
-            await self._client.apply(self._topic, entries, None)
-            return place
-        return await self._finish_reset(entries, self._reset)
-
-    async def _finish_reset(self, entries: Sequence[feed_pb2.FeedEntry], reset: feed_pb2.FeedReset) -> Place:
-        self._reset = None
-        place = Place(reset.epoch, reset.snapshot_cursor, reset.chain)
-        await self._client.apply(self._topic, entries, place)
-        await self._commit(place)
-        return place
+        step: Take | Gap | None = None
+        if response.HasField("reset"):
+            reset = response.reset
+            step = reading.reset(Place(reset.epoch, reset.snapshot_cursor, reset.chain), reset.snapshot_entries)
+        elif entries:
+            step = reading.batch(entries[0].cursor, entries[-1].cursor, entries[-1].chain, len(entries))
+        if isinstance(step, Gap):
+            raise SessionLost(f"feed {self._topic} jumped to {entries[0].cursor}, expected {step.expected}")
+        if step is not None:
+            await self._client.apply(self._topic, entries[step.skip :], step.place)
+            if step.place is not None:
+                await self._commit(step.place)
 
     async def _commit(self, place: Place) -> None:
         """HQ may have another view of this place; then the next watch is answered with a reset, and nothing is lost."""
@@ -379,29 +343,13 @@ def _lane(stream: str) -> str:
     return "control" if stream in CONTROL_LANE else "bulk"
 
 
-def _outbox_positions(connection: Connection) -> list[link_pb2.OutboxPosition]:
-    positions = []
-    for stream, code in OUTBOX_STREAMS.items():
-        place = log.head_place(connection, HQ, stream)
-        positions.append(
-            link_pb2.OutboxPosition(stream=code, epoch=place.epoch, sequence=place.sequence, chain=place.chain)
+def _positions(places: Mapping[str, Place]) -> list[link_pb2.OutboxPosition]:
+    return [
+        link_pb2.OutboxPosition(
+            stream=OUTBOX_STREAMS[stream], epoch=place.epoch, sequence=place.sequence, chain=place.chain
         )
-    return positions
-
-
-def _rejoin(connection: Connection, stream: str, place: Place, now: int) -> Place:
-    """Where to send on from, HQ standing at `place`."""
-    onward, tell_all = log.rejoin(connection, HQ, stream, place)
-    if tell_all:
-        _log.error("outbox %s: HQ stands at %s, which is no place of this log; telling all again", stream, place)
-        append_everything(connection, stream, now)
-    return onward
-
-
-def _committed(connection: Connection, stream: str, place: Place) -> bool:
-    known = log.commit(connection, HQ, stream, place)
-    log.compact(connection, HQ, stream)
-    return known
+        for stream, place in places.items()
+    ]
 
 
 def _read_entries(entries: Sequence[feed_pb2.FeedEntry], code: str) -> list[codec.Incoming]:

@@ -16,7 +16,7 @@ from common.courier import cursor, log
 from common.courier.tables import log_entry
 from common.delivery import ledger, orders, stops
 from common.kernel.order import OrderChange, OrderRecords
-from common.kernel.stop import Stops
+from common.kernel.stop import Stops, stops_of
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import advance
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderState
@@ -52,7 +52,7 @@ def deliver(connection: Connection, order: WorkOrder, number: int, rows: int, no
 
 def stop_of(*keys: int) -> Stops:
     rows = len(keys)
-    return Stops(np.array(keys), np.full(rows, NOW, dtype=np.uint32), np.zeros(rows, dtype=np.bool_))
+    return stops_of(np.array(keys), np.full(rows, NOW, dtype=np.uint32), np.zeros(rows, dtype=np.bool_))
 
 
 def record_stop(connection: Connection, *keys_and_now: int) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from common.courier import tables as courier_tables
 from common.delivery import ledger, vault
 from common.delivery import tables as delivery_tables
-from common.kernel.channel import Channel, Level
+from common.kernel.channel import Channel, ChannelClass, Level
 from common.kernel.columns import Keys, Mask, Rows
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.task import TERMINAL
@@ -94,7 +94,7 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def channel() -> Channel:
-    return Channel("sms", "短信", "SMS", Level.ONE, 200_000, 5, quiet_from=time(0), quiet_until=time(0))
+    return Channel("sms", "短信", "SMS", Level.ONE, ChannelClass.MESSAGE, 200_000, 5, time(0), time(0))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
 from common.delivery.desk import ReportDesk
 from common.delivery.runner import Runner
-from common.kernel.channel import Channel, Level
+from common.kernel.channel import Channel, ChannelClass, Level
 from common.kernel.columns import Keys, Mask, Rows
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.task_block import TaskBlock
@@ -39,7 +39,7 @@ class Nowhere:
 
 async def main(spec: dict[str, Any]) -> None:
     channels = {
-        name: Channel(name, name, name, Level.ONE, 200_000, 5, quiet_from=time(0), quiet_until=time(0))
+        name: Channel(name, name, name, Level.ONE, ChannelClass.MESSAGE, 200_000, 5, time(0), time(0))
         for name in spec["channels"]
     }
     certificates = Path(spec["certificates"])

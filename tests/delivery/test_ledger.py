@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -82,30 +81,3 @@ def test_blocks_are_found_by_the_states_in_them(database: Database, people: Any,
         ledger.save_block(connection, advance(block, np.arange(10_000), TaskEvent.BOOK, TaskReason.NONE, NOON)[0])
         assert ledger.block_numbers(connection, order.name, with_state=TaskState.OPEN) == [0, 2]
         assert ledger.block_numbers(connection, order.name, with_state=TaskState.SUBMITTING) == [1]
-
-
-def test_who_was_contacted_is_answered_by_time_range_and_node(
-    database: Database, people: Any, issue: Callable[..., WorkOrder]
-) -> None:
-    audience = people(1000)
-    with database.transaction() as connection:
-        issue(connection, audience, name="a/1/sms/hq")
-        issue(connection, audience, name="b/1/local_sms/45")
-        for name, rows, at in (
-            ("a/1/sms/hq", np.arange(0, 10), NOON),
-            ("b/1/local_sms/45", np.arange(5, 20), NOON - 9),
-        ):
-            block = ledger.load_block(connection, name, 0)
-            assert block is not None
-            ledger.save_block(connection, advance(block, rows, TaskEvent.BOOK, TaskReason.NONE, at)[0])
-        keys = audience.keys
-        first, last = int(keys[3]), int(keys[17])
-
-        def contacted(since: int, but: str = "", node: str | None = None) -> list[int]:
-            return ledger.contacted_between(connection, first, last, since, but, node).tolist()
-
-        assert contacted(NOON - 9) == keys[3:18].tolist()
-        assert contacted(NOON) == keys[3:10].tolist()
-        assert contacted(NOON + 1) == []
-        assert contacted(NOON - 9, but="a/1/sms/hq") == keys[5:18].tolist()
-        assert contacted(NOON - 9, node="hq") == keys[3:10].tolist()

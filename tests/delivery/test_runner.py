@@ -24,6 +24,7 @@ from common.kernel.channel import (
     SendOutcome,
     VendorTerms,
 )
+from common.kernel.policy import DEFAULT
 from common.kernel.task import TaskState
 from common.kernel.work_order import WorkOrderState
 from common.runtime.database import Database
@@ -275,7 +276,7 @@ def test_a_batch_carries_the_texts_it_uses_and_each_message_its_own(
     texts = tuple(f"text {number}" for number in range(40))
     personal = replace(block, texts=texts, text_refs=np.arange(40, dtype=np.uint32)[::-1])
     rows = np.arange(40)
-    batch = lane_module._batch(Claimed(order, personal, rows, rows, submit_by=NOON), slice(10, 15))
+    batch = lane_module._batch(Claimed(order, personal, rows, rows, submit_by=NOON, policy=DEFAULT), slice(10, 15))
     assert sorted(batch.texts) == sorted(texts[25:30])
     assert [batch.texts[ref] for ref in batch.text_refs.tolist()] == [texts[39 - row] for row in range(10, 15)]
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
-from common.delivery.tables import order_record, stop, vault
+from common.delivery.tables import erasure, order_record, stop, vault
 from common.runtime.bulk import insert_new, lookup, upsert
 from common.runtime.database import Database
 
@@ -35,10 +35,10 @@ def test_only_new_keys_are_inserted(database: Database) -> None:
 
 def test_upsert_overwrites_what_it_names(database: Database) -> None:
     with database.transaction() as connection:
-        insert_new(connection, stop, {"subscriber_key": KEYS, "stopped_at": [1, 2, 3], "lifted": [False] * 3})
-        upsert(connection, stop, {"subscriber_key": [7, 8], "stopped_at": [9, 9], "lifted": [True, True]})
+        insert_new(connection, stop, {"subscriber_key": KEYS, "scope": [0] * 3, "stopped_at": [1, 2, 3], "lifted": [False] * 3})
+        upsert(connection, stop, {"subscriber_key": [7, 8], "scope": [0, 0], "stopped_at": [9, 9], "lifted": [True, True]})
         rows = connection.execute(select(stop).order_by(stop.c.subscriber_key)).all()
-    assert [tuple(row) for row in rows] == [(5, 1, False), (7, 9, True), (8, 9, True), (2**62, 3, False)]
+    assert [tuple(row) for row in rows] == [(5, 0, 1, False), (7, 0, 9, True), (8, 0, 9, True), (2**62, 0, 3, False)]
 
 
 def test_lookup_finds_what_is_there_in_key_order(database: Database) -> None:
@@ -92,11 +92,11 @@ def test_sqlite_keeps_what_it_acknowledged(database: Database) -> None:
 @given(batches=st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, max_size=20), max_size=6))
 def test_every_key_is_kept_once_however_often_it_comes(database: Database, batches: list[list[int]]) -> None:
     with database.transaction() as connection:
-        connection.execute(stop.delete())
+        connection.execute(erasure.delete())
         fresh = sum(
-            insert_new(connection, stop, {"subscriber_key": b, "stopped_at": [1] * len(b), "lifted": [False] * len(b)})
+            insert_new(connection, erasure, {"subscriber_key": b, "erased_at": [1] * len(b)})
             for b in batches
         )
-        kept = set(connection.execute(select(stop.c.subscriber_key)).scalars())
+        kept = set(connection.execute(select(erasure.c.subscriber_key)).scalars())
     assert kept == {key for batch in batches for key in batch}
     assert fresh == len(kept)

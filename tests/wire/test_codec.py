@@ -13,11 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from liandong.federation.v1 import feed_pb2, uplink_pb2
 
+from common.kernel.consent import Consents
+from common.kernel.erasure import Erasures
+from common.kernel.incarnation import Retold
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
+from common.kernel.policy import PolicyDocument, PolicyEvent
 from common.kernel.pool import PoolChanges
 from common.kernel.refusal import Refusal
 from common.kernel.result import Results
-from common.kernel.stop import Stops
+from common.kernel.stop import Stops, StopScope
 from common.kernel.task import Response, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, open_block
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState
@@ -59,8 +63,21 @@ def orders(draw: st.DrawFn) -> OrderRecords:
 
 @st.composite
 def stops(draw: st.DrawFn) -> Stops:
-    key, time, lifted = draw(lists(keys, times, st.booleans()))
-    return Stops(column(key, "i8"), column(time, "u4"), column(lifted, "?"))
+    key, time, lifted, scope = draw(lists(keys, times, st.booleans(), st.sampled_from(StopScope)))
+    return Stops(column(key, "i8"), column(time, "u4"), column(lifted, "?"), column(scope, "u1"))
+
+
+@st.composite
+def consents(draw: st.DrawFn) -> Consents:
+    cut = draw(lists(keys, names, names, times, times, st.booleans()))
+    return Consents(column(cut[0], "i8"), cut[1], cut[2], column(cut[3], "u4"), column(cut[4], "u4"),
+                    column(cut[5], "?"))  # fmt: skip
+
+
+@st.composite
+def erasures(draw: st.DrawFn) -> Erasures:
+    key, time = draw(lists(keys, times))
+    return Erasures(column(key, "i8"), column(time, "u4"))
 
 
 @st.composite
@@ -79,7 +96,10 @@ def blocks(draw: st.DrawFn) -> TaskBlock:
 
 states = st.sampled_from(WorkOrderState)
 work_orders = st.builds(WorkOrder, names, names, counts, names, st.just("45"), names, times, times, counts, counts,
-                        states, counts)  # fmt: skip
+                        states, counts, names, st.booleans(), st.booleans(), keys, names, counts)  # fmt: skip
+policies = st.builds(PolicyDocument, counts, names)
+policy_events = st.builds(PolicyEvent, counts, names)
+retold = st.builds(Retold, keys)
 commands = st.builds(WorkOrderCommand, names, states, counts)
 events = st.builds(WorkOrderEvent, names, states, names)
 
@@ -89,21 +109,22 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and all(np.array_equal(a, b) for a, b in pairs)
 
 
-@given(st.one_of(results(), orders(), stops(), pool(), events))
+@given(st.one_of(results(), orders(), stops(), pool(), events, work_orders, blocks(), consents(), erasures(),
+                 policy_events, retold))  # fmt: skip
 def test_what_goes_up_comes_out_as_it_went_in(value: Any) -> None:
     entry = uplink_pb2.OutboxEntry.FromString(codec.outbox_entry(value))
-    assert same(codec.read_outbox_entry(entry), value)
+    assert same(codec.read_outbox_entry(entry, "45"), value)
 
 
-@given(st.one_of(blocks(), orders(), stops(), work_orders, commands))
+@given(st.one_of(blocks(), orders(), stops(), work_orders, commands, policies, consents(), erasures()))
 def test_what_goes_down_comes_out_as_it_went_in(value: Any) -> None:
     entry = feed_pb2.FeedEntry.FromString(codec.feed_entry(value))
     assert same(codec.read_feed_entry(entry, "45"), value)
 
 
-@given(blocks(), st.sampled_from(TaskState))
-def test_a_snapshot_block_tells_states(block: TaskBlock, state: TaskState) -> None:
-    block.states[:] = state
+@given(blocks(), st.sampled_from(TaskState), st.sampled_from(TaskReason))
+def test_a_snapshot_block_tells_states_and_reasons(block: TaskBlock, state: TaskState, reason: TaskReason) -> None:
+    block.states[:], block.reasons[:] = state, reason
     entry = feed_pb2.FeedEntry.FromString(codec.feed_entry(block, snapshot=True))
     assert same(codec.read_feed_entry(entry, "45"), block)
 

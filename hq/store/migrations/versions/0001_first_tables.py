@@ -20,6 +20,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "consent",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("evidence", sa.String(length=200), nullable=False),
+        sa.Column("given_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key", "purpose"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "cursor",
         sa.Column("peer", sa.String(length=16), nullable=False),
         sa.Column("stream", sa.String(length=32), nullable=False),
@@ -27,6 +38,43 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("chain", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("peer", "stream"),
+    )
+    op.create_table(
+        "decision",
+        sa.Column("work_order", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("run", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("stage", sa.String(length=8), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=False),
+        sa.Column("policy_version", sa.Integer(), nullable=False),
+        sa.Column("limit", sa.Integer(), nullable=False),
+        sa.Column("rivals", sa.Text(), nullable=False),
+        sa.Column("facts", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("work_order", "number", "run"),
+    )
+    op.create_table(
+        "erasure",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("erased_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "grant_request",
+        sa.Column("province", sa.String(length=2), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("work_order", sa.String(length=200), nullable=False),
+        sa.Column("reasons", sa.LargeBinary(), nullable=False),
+        sa.Column("answered_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("province", "request_id"),
+    )
+    op.create_table(
+        "incarnation",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.BigInteger(), nullable=False),
+        sa.Column("fenced_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
     )
     op.create_table(
         "log",
@@ -64,11 +112,24 @@ def upgrade() -> None:
     )
     op.create_index("order_record_by_offer", "order_record", ["offer", "subscriber_key"], unique=False)
     op.create_table(
+        "policy",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_table(
         "province",
         sa.Column("code", sa.String(length=2), nullable=False),
         sa.Column("enrolled_at", sa.BigInteger(), nullable=False),
         sa.Column("build_version", sa.String(length=64), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("incarnation", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("retold_to", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("clock_off_seconds", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("policy_version", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("policy_objection", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("code"),
     )
     op.create_table(
@@ -90,9 +151,10 @@ def upgrade() -> None:
     op.create_table(
         "stop",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("scope", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("stopped_at", sa.BigInteger(), nullable=False),
         sa.Column("lifted", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("subscriber_key"),
+        sa.PrimaryKeyConstraint("subscriber_key", "scope"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -137,6 +199,7 @@ def upgrade() -> None:
         sa.Column("msisdn", sa.BigInteger(), nullable=False),
         sa.Column("province", sa.SmallInteger(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("home_since", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
@@ -164,6 +227,12 @@ def upgrade() -> None:
         sa.Column("task_count", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("product_line", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("service", sa.Boolean(), nullable=False),
+        sa.Column("leased", sa.Boolean(), nullable=False),
+        sa.Column("incarnation", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("purpose", sa.String(length=32), server_default="", nullable=False),
+        sa.Column("policy_version", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("work_order_by_campaign", "work_order", ["campaign", "wave"], unique=False)

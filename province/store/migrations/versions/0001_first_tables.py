@@ -9,6 +9,17 @@ down_revision = None
 
 def upgrade() -> None:
     op.create_table(
+        "consent",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("evidence", sa.String(length=200), nullable=False),
+        sa.Column("given_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key", "purpose"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "cursor",
         sa.Column("peer", sa.String(length=16), nullable=False),
         sa.Column("stream", sa.String(length=32), nullable=False),
@@ -16,6 +27,51 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("chain", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("peer", "stream"),
+    )
+    op.create_table(
+        "decision",
+        sa.Column("work_order", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("run", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("stage", sa.String(length=8), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=False),
+        sa.Column("policy_version", sa.Integer(), nullable=False),
+        sa.Column("limit", sa.Integer(), nullable=False),
+        sa.Column("rivals", sa.Text(), nullable=False),
+        sa.Column("facts", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("work_order", "number", "run"),
+    )
+    op.create_table(
+        "erasure",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("erased_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "incarnation",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.BigInteger(), nullable=False),
+        sa.Column("fenced_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_table(
+        "local_request",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("offer", sa.String(length=64), nullable=False),
+        sa.Column("product_line", sa.String(length=64), nullable=False),
+        sa.Column("purpose", sa.String(length=32), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("end_at", sa.BigInteger(), nullable=False),
+        sa.Column("ask_hq", sa.Boolean(), nullable=False),
+        sa.Column("keys", sa.LargeBinary(), nullable=False),
+        sa.Column("scores", sa.LargeBinary(), nullable=False),
+        sa.Column("texts", sa.Text(), nullable=False),
+        sa.Column("text_refs", sa.LargeBinary(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "log",
@@ -60,6 +116,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("work_order"),
     )
     op.create_table(
+        "policy",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_table(
+        "retold",
+        sa.Column("hq_incarnation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("hq_incarnation"),
+    )
+    op.create_table(
         "source_place",
         sa.Column("source_system", sa.String(length=32), nullable=False),
         sa.Column("feed", sa.String(length=16), nullable=False),
@@ -69,9 +138,10 @@ def upgrade() -> None:
     op.create_table(
         "stop",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("scope", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("stopped_at", sa.BigInteger(), nullable=False),
         sa.Column("lifted", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("subscriber_key"),
+        sa.PrimaryKeyConstraint("subscriber_key", "scope"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -116,6 +186,7 @@ def upgrade() -> None:
         sa.Column("msisdn", sa.BigInteger(), nullable=False),
         sa.Column("province", sa.SmallInteger(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("home_since", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
@@ -133,6 +204,12 @@ def upgrade() -> None:
         sa.Column("task_count", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("product_line", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("service", sa.Boolean(), nullable=False),
+        sa.Column("leased", sa.Boolean(), nullable=False),
+        sa.Column("incarnation", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("purpose", sa.String(length=32), server_default="", nullable=False),
+        sa.Column("policy_version", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("work_order_by_campaign", "work_order", ["campaign", "wave"], unique=False)

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class OpenSessionRequest(_message.Message):
-    __slots__ = ("instance_id", "build_version", "min_contract_revision", "max_contract_revision", "capabilities", "outbox_positions", "takeover")
+    __slots__ = ("instance_id", "build_version", "min_contract_revision", "max_contract_revision", "capabilities", "outbox_positions", "takeover", "incarnation", "client_time")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     BUILD_VERSION_FIELD_NUMBER: _ClassVar[int]
     MIN_CONTRACT_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,8 @@ class OpenSessionRequest(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     OUTBOX_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     TAKEOVER_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TIME_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     build_version: str
     min_contract_revision: int
@@ -28,10 +30,12 @@ class OpenSessionRequest(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     outbox_positions: _containers.RepeatedCompositeFieldContainer[OutboxPosition]
     takeover: bool
-    def __init__(self, instance_id: _Optional[str] = ..., build_version: _Optional[str] = ..., min_contract_revision: _Optional[int] = ..., max_contract_revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., outbox_positions: _Optional[_Iterable[_Union[OutboxPosition, _Mapping]]] = ..., takeover: _Optional[bool] = ...) -> None: ...
+    incarnation: int
+    client_time: _timestamp_pb2.Timestamp
+    def __init__(self, instance_id: _Optional[str] = ..., build_version: _Optional[str] = ..., min_contract_revision: _Optional[int] = ..., max_contract_revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., outbox_positions: _Optional[_Iterable[_Union[OutboxPosition, _Mapping]]] = ..., takeover: _Optional[bool] = ..., incarnation: _Optional[int] = ..., client_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class OpenSessionResponse(_message.Message):
-    __slots__ = ("fence", "lease_duration", "contract_revision", "capabilities", "limits", "feed_positions", "committed_positions", "server_time")
+    __slots__ = ("fence", "lease_duration", "contract_revision", "capabilities", "limits", "feed_positions", "committed_positions", "server_time", "incarnation")
     FENCE_FIELD_NUMBER: _ClassVar[int]
     LEASE_DURATION_FIELD_NUMBER: _ClassVar[int]
     CONTRACT_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +44,7 @@ class OpenSessionResponse(_message.Message):
     FEED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     fence: int
     lease_duration: _duration_pb2.Duration
     contract_revision: int
@@ -48,7 +53,8 @@ class OpenSessionResponse(_message.Message):
     feed_positions: _containers.RepeatedCompositeFieldContainer[FeedPosition]
     committed_positions: _containers.RepeatedCompositeFieldContainer[OutboxPosition]
     server_time: _timestamp_pb2.Timestamp
-    def __init__(self, fence: _Optional[int] = ..., lease_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., contract_revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., feed_positions: _Optional[_Iterable[_Union[FeedPosition, _Mapping]]] = ..., committed_positions: _Optional[_Iterable[_Union[OutboxPosition, _Mapping]]] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    incarnation: int
+    def __init__(self, fence: _Optional[int] = ..., lease_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., contract_revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., feed_positions: _Optional[_Iterable[_Union[FeedPosition, _Mapping]]] = ..., committed_positions: _Optional[_Iterable[_Union[OutboxPosition, _Mapping]]] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("block_rows_max", "message_bytes_max", "watch_duration_max", "progress_interval", "unacknowledged_entries_max")
@@ -91,10 +97,12 @@ class FeedPosition(_message.Message):
     def __init__(self, topic: _Optional[_Union[_feed_pb2.Topic, str]] = ..., epoch: _Optional[int] = ..., oldest_cursor: _Optional[int] = ..., head_cursor: _Optional[int] = ..., committed_cursor: _Optional[int] = ...) -> None: ...
 
 class RenewSessionRequest(_message.Message):
-    __slots__ = ("fence",)
+    __slots__ = ("fence", "client_time")
     FENCE_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TIME_FIELD_NUMBER: _ClassVar[int]
     fence: int
-    def __init__(self, fence: _Optional[int] = ...) -> None: ...
+    client_time: _timestamp_pb2.Timestamp
+    def __init__(self, fence: _Optional[int] = ..., client_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RenewSessionResponse(_message.Message):
     __slots__ = ("lease_duration", "server_time")

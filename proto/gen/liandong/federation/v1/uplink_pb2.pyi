@@ -41,13 +41,19 @@ class AppendRequest(_message.Message):
     def __init__(self, fence: _Optional[int] = ..., stream: _Optional[_Union[OutboxStream, str]] = ..., epoch: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[OutboxEntry, _Mapping]]] = ...) -> None: ...
 
 class OutboxEntry(_message.Message):
-    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "chain")
+    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "work_order", "task_block", "retold", "policy_event", "consents", "erasures", "chain")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
     WORK_ORDER_EVENT_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
+    TASK_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    RETOLD_FIELD_NUMBER: _ClassVar[int]
+    POLICY_EVENT_FIELD_NUMBER: _ClassVar[int]
+    CONSENTS_FIELD_NUMBER: _ClassVar[int]
+    ERASURES_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     results: ResultBlock
@@ -55,8 +61,14 @@ class OutboxEntry(_message.Message):
     stops: _feed_pb2.StopBlock
     work_order_event: WorkOrderEvent
     pool: _pool_pb2.PoolBlock
+    work_order: _feed_pb2.WorkOrder
+    task_block: _feed_pb2.TaskBlock
+    retold: Retold
+    policy_event: PolicyEvent
+    consents: _feed_pb2.ConsentBlock
+    erasures: _feed_pb2.ErasureBlock
     chain: int
-    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., work_order: _Optional[_Union[_feed_pb2.WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[_feed_pb2.TaskBlock, _Mapping]] = ..., retold: _Optional[_Union[Retold, _Mapping]] = ..., policy_event: _Optional[_Union[PolicyEvent, _Mapping]] = ..., consents: _Optional[_Union[_feed_pb2.ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[_feed_pb2.ErasureBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("epoch", "committed_sequence", "pause", "chain")
@@ -97,3 +109,17 @@ class WorkOrderEvent(_message.Message):
     state: _feed_pb2.WorkOrderState
     detail: str
     def __init__(self, work_order: _Optional[str] = ..., state: _Optional[_Union[_feed_pb2.WorkOrderState, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Retold(_message.Message):
+    __slots__ = ("incarnation",)
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    incarnation: int
+    def __init__(self, incarnation: _Optional[int] = ...) -> None: ...
+
+class PolicyEvent(_message.Message):
+    __slots__ = ("version", "objection")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OBJECTION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    objection: str
+    def __init__(self, version: _Optional[int] = ..., objection: _Optional[str] = ...) -> None: ...

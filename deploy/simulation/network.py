@@ -1,0 +1,110 @@
+"""Between nodes: messages that are lost, doubled, late and cut off, one way or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from common.kernel.refusal import Refusal
+from deploy.simulation.timeline import Act, Timeline
+from deploy.simulation.weather import Weather
+
+if TYPE_CHECKING:
+    from deploy.simulation.node import Node
+
+CALL_SECONDS = 20.0
+LATE_SECONDS = (1.0, 4_000.0)
+
+
+class NoReply(Exception):
+    """A call that nobody answered."""
+
+
+Answered = Callable[[Any], None]
+"""Takes what the other side answered, a Refusal, or NoReply."""
+
+
+class End(Protocol):
+    """Where messages arrive."""
+
+    name: str
+
+    def receive(self, act: Act, *arguments: Any) -> None: ...
+
+
+@dataclass(slots=True)
+class _Call:
+    answered: Answered
+    open: bool = True
+
+
+class Network:
+    def __init__(self, timeline: Timeline, random: Random, weather: Weather) -> None:
+        self._timeline = timeline
+        self._random = random
+        self.weather = weather
+        self._cut: dict[tuple[str, str], int] = {}
+
+    def cut(self, sender: str, receiver: str) -> None:
+        """One way; cuts add up until as many were mended."""
+        self._cut[sender, receiver] = self._cut.get((sender, receiver), 0) + 1
+
+    def mend(self, sender: str, receiver: str) -> None:
+        self._cut[sender, receiver] -= 1
+
+    def passes(self, sender: str, receiver: str) -> bool:
+        return not self._cut.get((sender, receiver))
+
+    def call(self, caller: Node, callee: Node, serve: Callable[[], Any], answered: Answered) -> None:
+        """`serve` runs at the callee, perhaps twice, late or never; `answered` runs once, while the caller lives."""
+        call = _Call(answered)
+        for _ in range(2 if self._happens(self.weather.repeat) else 1):
+            self.send(caller.name, callee, self._serve, caller, caller.life, callee.name, serve, call)
+        caller.plan(CALL_SECONDS, self._answer, call, NoReply())
+
+    def send(self, sender: str, receiver: End, act: Act, *arguments: Any) -> bool:
+        """False where it is known already that it never arrives."""
+        if not self.passes(sender, receiver.name) or self._happens(self.weather.loss):
+            return False
+        self._timeline.after(self.delay(), self._arrive, sender, receiver, act, arguments)
+        return True
+
+    def delay(self) -> float:
+        if self._happens(self.weather.late):
+            least, most = LATE_SECONDS
+            return least * (most / least) ** self._random.random()
+        return 0.01 + self._random.random()
+
+    def _arrive(self, sender: str, receiver: End, act: Act, arguments: tuple[Any, ...]) -> None:
+        if self.passes(sender, receiver.name):
+            receiver.receive(act, *arguments)
+
+    def _serve(self, caller: Node, life: int, callee: str, serve: Callable[[], Any], call: _Call) -> None:
+        try:
+            answer = serve()
+        except Refusal as refusal:
+            answer = refusal
+        self.send(callee, _Caller(caller, life), self._answer, call, answer)
+
+    def _answer(self, call: _Call, answer: Any) -> None:
+        if call.open:
+            call.open = False
+            call.answered(answer)
+
+    def _happens(self, chance: float) -> bool:
+        return chance > 0 and self._random.random() < chance
+
+
+class _Caller:
+    """A caller that must still be the same process when the answer comes."""
+
+    def __init__(self, node: Node, life: int) -> None:
+        self.name = node.name
+        self._node = node
+        self._life = life
+
+    def receive(self, act: Act, *arguments: Any) -> None:
+        if self._node.life == self._life:
+            self._node.receive(act, *arguments)

@@ -1,0 +1,109 @@
+"""HQ's end of a province's session, feed and outbox, as transactions; the transport is elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from common.courier import cursor, log
+from common.courier.cursor import Apply, Gap, Place, Stale
+from common.courier.log import Entry, LogPosition
+from common.kernel.refusal import conflict
+from common.wire import codec
+from common.wire.columns import BLOCK_BYTES_MAX
+from common.wire.streams import OUTBOX_STREAMS, TOPICS
+from hq.store import feed, provinces, sessions, uplink
+from hq.store.sessions import Session
+
+BATCH_ENTRIES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    session: Session
+    feed: dict[str, LogPosition]
+    outbox: dict[str, Place]
+    """What HQ holds of each outbox stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The numbers of what a province pushed: entries `first` to `last.sequence` of `last.epoch`."""
+
+    fence: int
+    first: int
+    last: Place
+
+
+def open_session(
+    connection: Connection, ask: Session, build_version: str, now: int, *, takeover: bool = False
+) -> Opened:
+    provinces.seen(connection, ask.province, build_version, now)
+    given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now)
+    sessions.put(connection, given)
+    return Opened(
+        given,
+        {topic: log.position(connection, ask.province, topic) for topic in TOPICS},
+        {stream: cursor.load(connection, ask.province, stream) for stream in OUTBOX_STREAMS},
+    )
+
+
+def look(
+    connection: Connection, province: str, topic: str, fence: int, place: Place, window: int
+) -> list[Entry] | int | None:
+    """Entries to send; or the head, where there is nothing to send now; or None where the reader's place is gone."""
+    sessions.check(connection, province, fence)
+    if not log.in_step(connection, province, topic, place):
+        return None
+    at = log.position(connection, province, topic)
+    room = min(at.committed + window - place.sequence, BATCH_ENTRIES_MAX)
+    if room <= 0 or place.sequence == at.head:
+        return at.head
+    return log.read_after(connection, province, topic, place.sequence, room, BLOCK_BYTES_MAX)
+
+
+def reset(
+    connection: Connection, province: str, topic: str, fence: int, place: Place
+) -> tuple[Place, list[feed.Piece]]:
+    """Where a reader whose place is gone stands once it has taken all the pieces."""
+    sessions.check(connection, province, fence)
+    if log.went_back(connection, province, topic, place):
+        log.raise_epoch(connection, province, topic, above=place.epoch)
+    return log.head_place(connection, province, topic), feed.snapshot(connection, province, topic)
+
+
+def payload(connection: Connection, piece: feed.Piece) -> bytes:
+    value = piece(connection)
+    return b"" if value is None else codec.feed_entry(value, snapshot=True)
+
+
+def commit(connection: Connection, province: str, topic: str, fence: int, place: Place) -> int:
+    """The province has everything up to `place`; answers the cursor HQ keeps for it."""
+    sessions.check(connection, province, fence)
+    if not log.commit(connection, province, topic, place):
+        raise conflict(f"{topic} has no such place as {place}; watch again from where you are", "EPOCH_STALE")
+    log.compact(connection, province, topic)
+    return log.position(connection, province, topic).committed
+
+
+def append(
+    connection: Connection, province: str, stream: str, pushed: Pushed, values: list[codec.Outgoing], now: int
+) -> tuple[Place, set[str]]:
+    """Take what is new; answers how far HQ has the stream, and the provinces whose control feed grew."""
+    sessions.check(connection, province, pushed.fence)
+    place = cursor.load(connection, province, stream)
+    match cursor.admit(place, pushed.last.epoch, pushed.first, pushed.last.sequence):
+        case Gap(expected):
+            raise conflict(
+                f"{stream}: entries before {pushed.first} are missing; resend from {expected}",
+                "SEQUENCE_GAP",
+                expected=str(expected),
+            )
+        case Stale():
+            raise conflict(f"{stream}: epoch {pushed.last.epoch} is over, reopen the session", "EPOCH_STALE")
+        case Apply(skip):
+            told = uplink.apply(connection, province, values[skip:], now)
+            cursor.put(connection, province, stream, pushed.last)
+            return pushed.last, told
+    return place, set()

@@ -1,0 +1,106 @@
+"""HQ spends its own contacts when it issues tasks: whom the policy allows no more, is issued as suppressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from sqlalchemy import Connection, bindparam, func, select
+
+from common.delivery import decisions, facts, policies, spends
+from common.delivery.tables import STATE_COLUMNS, task_block, work_order
+from common.kernel.budget import Spends, counts, spent
+from common.kernel.columns import Keys
+from common.kernel.contact_rules import AT_ISSUE, NO_ROOM, SPENT, Considered, Fact, fact_where, reasons
+from common.kernel.policy import Policy
+from common.kernel.task import TaskEvent, TaskReason, TaskState
+from common.kernel.task_block import TaskBlock, advance
+from common.kernel.work_order import WorkOrder
+
+DAY_SECONDS = 86_400
+RIVAL = "rival"
+"""The fact of whose contact it was that left none: places in the decision's list of work orders."""
+
+_TAKEN = tuple(
+    STATE_COLUMNS[state]
+    for state in TaskState
+    if state not in (TaskState.SUPPRESSED, TaskState.EXPIRED, TaskState.FAILED)
+)
+_BOOKED = (
+    select(func.coalesce(func.sum(sum((task_block.c[name] for name in _TAKEN[1:]), task_block.c[_TAKEN[0]])), 0))
+    .join(work_order, work_order.c.name == task_block.c.work_order)
+    .where(
+        work_order.c.channel == bindparam("channel"),
+        work_order.c.node == bindparam("node"),
+        work_order.c.end_at > bindparam("start"),
+        work_order.c.start_at < bindparam("end"),
+    )
+)
+
+
+def allow(connection: Connection, order: WorkOrder, blocks: Sequence[TaskBlock], now: int) -> list[TaskBlock]:
+    """The blocks, whose keys rise from each to the next, with those suppressed that may not be contacted.
+
+    Call in the transaction that stores them: what is left open is spent from then on.
+    """
+    policy = policies.in_force(connection)
+    first, last = int(blocks[0].keys[0]), int(blocks[-1].keys[-1])
+    known = spends.between(connection, first, last, policy, now, leased=True, but=order.name)
+    room = _room(connection, order, policy)
+    allowed = []
+    for block in blocks:
+        rows = np.flatnonzero(block.states == TaskState.OPEN)
+        keys = block.keys[rows]
+        considered = _consider(order, keys, policy, known, room, now)
+        rivals, named = _rivals(keys, considered, known)
+        considered = replace(considered, facts={**considered.facts, RIVAL: named})
+        decisions.record(connection, block.work_order, block.number, "issue", rows, considered, len(rows), rivals)
+        why = reasons(AT_ISSUE, considered)
+        room -= int(np.count_nonzero(why == TaskReason.NONE))
+        allowed.append(advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)[0])
+    return allowed
+
+
+def _consider(order: WorkOrder, keys: Keys, policy: Policy, known: Spends, room: int, now: int) -> Considered:
+    terms = facts.terms_of(order)
+    found: dict[str, Fact] = {}
+    for place, rule in enumerate(policy.caps):
+        if rule.covers(terms.channel_class, terms.product_line):
+            used = spent(keys, known, rule, now)
+            places = np.flatnonzero(used)
+            found[f"{SPENT}.{place}"] = Fact(places, used[places])
+    considered = Considered(len(keys), terms, policy, found, now)
+    return replace(considered, facts={**found, NO_ROOM: _without_room(considered, room)})
+
+
+def _without_room(considered: Considered, room: int) -> Fact:
+    """Those past the places left on the channel, in order of key, among those no other rule forbids."""
+    free = reasons(AT_ISSUE, considered) == 0
+    return fact_where(free & (np.cumsum(free) > room))
+
+
+def _rivals(keys: Keys, considered: Considered, known: Spends) -> tuple[list[str], Fact]:
+    """Of each person capped, the work order that holds the newest contact counted."""
+    capped = reasons(AT_ISSUE, considered) == TaskReason.CONTACT_CAP
+    terms, counting = considered.terms, np.zeros(len(known), dtype=np.bool_)
+    for rule in considered.policy.caps:
+        if rule.covers(terms.channel_class, terms.product_line):
+            counting |= counts(known, rule, considered.now)
+    places = np.searchsorted(keys, known.keys).clip(max=len(keys) - 1)
+    held = np.flatnonzero(counting & (keys[places] == known.keys) & capped[places])
+    newest = held[np.lexsort((known.dates[held], places[held]))]
+    last = np.append(places[newest][1:] != places[newest][:-1], True)[: len(newest)]
+    newest = newest[last]
+    used, refs = np.unique(known.refs[newest], return_inverse=True)
+    return [known.accounts[ref].work_order for ref in used.tolist()], Fact(places[newest], refs.astype(np.int64))
+
+
+def _room(connection: Connection, order: WorkOrder, policy: Policy) -> int:
+    """How many contacts the channel can still take at the node in the work order's days."""
+    a_day = policy.capacity(order.channel)
+    if a_day is None:
+        return np.iinfo(np.int64).max
+    days = -(-(order.end_at - order.start_at) // DAY_SECONDS)
+    wanted = {"channel": order.channel, "node": order.node, "start": order.start_at, "end": order.end_at}
+    return a_day * days - int(connection.execute(_BOOKED, wanted).scalar_one())
