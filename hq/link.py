@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 from common.courier import cursor, log
 from common.courier.cursor import Apply, Gap, Place, Stale
 from common.courier.log import Entry, LogPosition
+from common.kernel.columns import Codes
+from common.kernel.grant import GrantRequest
 from common.kernel.refusal import conflict
 from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
-from hq.store import feed, provinces, sessions, uplink
+from hq.store import feed, grants, provinces, sessions, uplink
 from hq.store.sessions import Session
 
 BATCH_ENTRIES_MAX = 64
@@ -107,3 +109,9 @@ def append(
             cursor.put(connection, province, stream, pushed.last)
             return pushed.last, told
     return place, set()
+
+
+def acquire(connection: Connection, province: str, fence: int, asked: GrantRequest, now: int) -> tuple[str, Codes]:
+    """(work order, a reason for each contact asked for), as `hq.store.grants` answers."""
+    sessions.check(connection, province, fence)
+    return grants.acquire(connection, province, asked, now)

@@ -20,6 +20,7 @@ _BETWEEN = (
         work_order.c.end_at,
         task_block.c["keys"],
         task_block.c.states,
+        task_block.c.reasons,
         task_block.c.submitted_at,
         task_block.c.settled_at,
     )
@@ -35,7 +36,7 @@ _BETWEEN = (
     .order_by(work_order.c.name)
 )
 
-_KINDS = ("<i8", "u1", "<u4", "<u4")
+_KINDS = ("<i8", "u1", "u1", "<u4", "<u4")
 
 
 def between(
@@ -49,8 +50,8 @@ def between(
     wanted = {"first": first, "last": last, "since": since, "leased": leased, "but": but}
     parts = []
     for name, channel, line, end_at, *blobs in connection.execute(_BETWEEN, wanted):
-        keys, states, submitted, settled = (np.frombuffer(*each) for each in zip(blobs, _KINDS, strict=True))
-        dates = spend_dates(states, submitted, settled, end_at)
+        keys, states, why, submitted, settled = (np.frombuffer(*each) for each in zip(blobs, _KINDS, strict=True))
+        dates = spend_dates(states, why, submitted, settled, end_at)
         kept = (keys >= first) & (keys <= last) & (dates >= max(since, 1))
         if kept.any():
             parts.append((account(name, channel, line), keys[kept], dates[kept]))

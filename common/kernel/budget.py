@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from common.kernel.columns import Codes, Keys, Mask, Rows, Times
 from common.kernel.policy import SPEND_MARGIN_SECONDS, CapRule
-from common.kernel.task import TaskState
+from common.kernel.task import TaskReason, TaskState
 
 _LEASED = (TaskState.OPEN, TaskState.SUBMITTING)
 
@@ -48,14 +48,17 @@ class Spends:
 NO_SPENDS = Spends((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def spend_dates(states: Codes, submitted_at: Times, settled_at: Times, end_at: int) -> NDArray[np.int64]:
+def spend_dates(
+    states: Codes, reasons: Codes, submitted_at: Times, settled_at: Times, end_at: int
+) -> NDArray[np.int64]:
     """The latest moment each task of a work order was or may yet be a contact; 0 where it never was nor will be.
 
-    One that may still be sent counts as sent when its work order ends; where nobody knows, as when it was given up.
+    One that may still be sent counts as sent when its work order ends; where nobody knows whether or when it was, as
+    when it was given up.
     """
     submitted, settled = submitted_at.astype(np.int64), settled_at.astype(np.int64)
     dates = np.where(np.isin(states, _LEASED), np.maximum(end_at, submitted), submitted)
-    unknown = states == TaskState.UNKNOWN
+    unknown = (states == TaskState.UNKNOWN) & (reasons != TaskReason.NO_RECEIPT)
     dates[unknown] = np.maximum(submitted[unknown], settled[unknown])
     return dates
 

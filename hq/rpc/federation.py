@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from liandong.federation.v1 import (
+    feed_pb2,
+    feed_pb2_grpc,
+    grant_pb2,
+    grant_pb2_grpc,
+    link_pb2,
+    link_pb2_grpc,
+    uplink_pb2,
+    uplink_pb2_grpc,
+)
 from sqlalchemy import Connection
 
 from common.courier.bell import Bell
@@ -22,6 +31,7 @@ from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire import codec, versions
 from common.wire.columns import MESSAGE_BYTES_MAX, malformed
+from common.wire.grant_codec import read_grant_request
 from common.wire.server import Context, caller
 from common.wire.streams import OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
 from hq import link
@@ -33,7 +43,7 @@ T = TypeVar("T")
 
 ACCESS = {
     f"/liandong.federation.v1.{service}/": frozenset({"province"})
-    for service in ("LinkService", "FeedService", "UplinkService")
+    for service in ("LinkService", "FeedService", "UplinkService", "GrantService")
 }
 """Who may call what is registered here."""
 APPEND_ENTRIES_MAX = 1_000
@@ -52,7 +62,7 @@ class Pace:
 
 
 class Federation:
-    """What the three services share. `drain` ends open watches cleanly and refuses new calls."""
+    """What the services share. `drain` ends open watches cleanly and refuses new calls."""
 
     def __init__(self, database: Database, clock: Clock, bell: Bell, pace: Pace | None = None) -> None:
         self.database = database
@@ -65,6 +75,7 @@ class Federation:
         link_pb2_grpc.add_LinkServiceServicer_to_server(LinkService(self), server)  # type: ignore[no-untyped-call]
         feed_pb2_grpc.add_FeedServiceServicer_to_server(FeedService(self), server)  # type: ignore[no-untyped-call]
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(UplinkService(self), server)  # type: ignore[no-untyped-call]
+        grant_pb2_grpc.add_GrantServiceServicer_to_server(GrantService(self), server)  # type: ignore[no-untyped-call]
 
     def drain(self) -> None:
         self.draining = True
@@ -198,13 +209,27 @@ class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
         del context
         stream = outbox_name(request.stream)
         _check_sequence(request)
-        values = await asyncio.to_thread(_read_entries, request, stream)
+        values = await asyncio.to_thread(_read_entries, request, stream, caller().name)
         last = request.entries[-1]
         pushed = Pushed(request.fence, request.entries[0].sequence, Place(request.epoch, last.sequence, last.chain))
         place, told = await self._of.write(link.append, caller().name, stream, pushed, values, self._of.clock.now())
         for province in told:
             self._of.bell.ring(province, feed.CONTROL)
         return uplink_pb2.AppendResponse(epoch=place.epoch, committed_sequence=place.sequence, chain=place.chain)
+
+
+class GrantService(grant_pb2_grpc.GrantServiceServicer):
+    def __init__(self, federation: Federation) -> None:
+        self._of = federation
+
+    async def AcquireGrants(
+        self, request: grant_pb2.AcquireGrantsRequest, context: Context
+    ) -> grant_pb2.AcquireGrantsResponse:
+        del context
+        province, asked = caller().name, read_grant_request(request)
+        name, reasons = await self._of.write(link.acquire, province, request.fence, asked, self._of.clock.now())
+        self._of.bell.ring(province, feed.WORK_ORDERS)
+        return grant_pb2.AcquireGrantsResponse(work_order=name, reasons=reasons.tolist())
 
 
 def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int) -> Opened:
@@ -264,8 +289,8 @@ def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
 
 
 PAYLOADS = {
-    "control": ("stops", "work_order_event"),
-    "results": ("results",),
+    "control": ("stops", "work_order_event", "consents", "erasures", "policy_event"),
+    "results": ("results", "work_order", "task_block", "retold"),
     "orders": ("orders",),
     "pool": ("pool",),
 }
@@ -279,8 +304,8 @@ def _check_sequence(request: uplink_pb2.AppendRequest) -> None:
         raise malformed("append", "sequences that do not rise by one from 1 or more")
 
 
-def _read_entries(request: uplink_pb2.AppendRequest, stream: str) -> list[codec.Outgoing]:
+def _read_entries(request: uplink_pb2.AppendRequest, stream: str, province: str) -> list[codec.Outgoing]:
     for entry in request.entries:
         if entry.WhichOneof("payload") not in PAYLOADS[stream]:
             raise malformed(f"entry {entry.sequence}", f"a payload that does not belong on stream {stream}")
-    return [codec.read_outbox_entry(entry) for entry in request.entries]
+    return [codec.read_outbox_entry(entry, province) for entry in request.entries]

@@ -35,8 +35,10 @@ def test_only_new_keys_are_inserted(database: Database) -> None:
 
 def test_upsert_overwrites_what_it_names(database: Database) -> None:
     with database.transaction() as connection:
-        insert_new(connection, stop, {"subscriber_key": KEYS, "scope": [0] * 3, "stopped_at": [1, 2, 3], "lifted": [False] * 3})
-        upsert(connection, stop, {"subscriber_key": [7, 8], "scope": [0, 0], "stopped_at": [9, 9], "lifted": [True, True]})
+        first = {"subscriber_key": KEYS, "scope": [0] * 3, "stopped_at": [1, 2, 3], "lifted": [False] * 3}
+        insert_new(connection, stop, first)
+        then = {"subscriber_key": [7, 8], "scope": [0, 0], "stopped_at": [9, 9], "lifted": [True, True]}
+        upsert(connection, stop, then)
         rows = connection.execute(select(stop).order_by(stop.c.subscriber_key)).all()
     assert [tuple(row) for row in rows] == [(5, 0, 1, False), (7, 0, 9, True), (8, 0, 9, True), (2**62, 0, 3, False)]
 
