@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,8 @@ from hq.selection import Selection
 from hq.store import campaigns, feed, provinces, work_orders
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import Share, blocks, choices, columns_read, planned, shares
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -62,33 +65,58 @@ class Planner:
 
     async def tick(self) -> None:
         """All that is due now. A campaign that fails is logged, holds up no other and is tried again later."""
-        active = [(stored, load(stored.yaml)) for stored in await self._database.read(campaigns.active)]
-        # Whoever asks at the same time is served by priority: what goes first takes the contacts the policy leaves.
-        for stored, campaign in sorted(active, key=lambda each: (-each[1].priority, each[0].name)):
-            if self._retry_at.get(stored.name, 0.0) > self._clock.monotonic():
-                continue
-            try:
-                await self._advance(stored, campaign)
-            except StoreUnavailable:
-                raise
-            except Exception:
-                log.exception("campaign %s: a step failed; trying again in %g s", stored.name, RETRY_SECONDS)
-                self._retry_at[stored.name] = self._clock.monotonic() + RETRY_SECONDS
+        while await self._round():
+            pass
 
-    async def _advance(self, stored: StoredCampaign, campaign: Campaign) -> None:
-        for wave in await self._database.read(campaigns.waves, stored.name):
-            if wave.state is WaveState.CUT:
-                continue
-            if wave.select_at > self._clock.now():
-                return
-            if wave.state is WaveState.PLANNED and (
-                stored.state is not CampaignState.APPROVED or not await self._select(stored, campaign, wave.number)
-            ):
-                return
-            if not await self._cut(campaign, wave.number):
-                return
-        if stored.state is CampaignState.APPROVED and campaign.attribution_over_at <= self._clock.now():
-            await self._database.write(work_orders.finish, stored.name)
+    async def _round(self) -> bool:
+        """The next wave of every campaign that is due. False where there is none.
+
+        Whoever asks at the same time is served by priority, and begins together: what goes first takes the contacts
+        the policy leaves, and equals share a channel's places.
+        """
+        active = [(stored, load(stored.yaml)) for stored in await self._database.read(campaigns.active)]
+        active.sort(key=lambda each: (-each[1].priority, each[0].name))
+        due = [wave for stored, each in active if (wave := await self._attempt(stored.name, self._begin, stored, each))]
+        for campaign, number, frozen in due:
+            await self._attempt(campaign.name, self._cut, campaign, number, frozen)
+        return bool(due) and all(self._may_try(campaign.name) for campaign, *_ in due)
+
+    async def _attempt(self, name: str, step: Callable[..., Awaitable[T]], *arguments: Any) -> T | None:
+        """What the step answers; None where it failed, or did a short while ago."""
+        if not self._may_try(name):
+            return None
+        try:
+            return await step(*arguments)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("campaign %s: a step failed; trying again in %g s", name, RETRY_SECONDS)
+            self._retry_at[name] = self._clock.monotonic() + RETRY_SECONDS
+            return None
+
+    def _may_try(self, name: str) -> bool:
+        return self._retry_at.get(name, 0.0) <= self._clock.monotonic()
+
+    async def _begin(self, stored: StoredCampaign, campaign: Campaign) -> tuple[Campaign, int, Selection] | None:
+        """Select and begin the next wave, if one is due, going on where a crash left off; or finish the campaign."""
+        uncut = [w for w in await self._database.read(campaigns.waves, stored.name) if w.state is not WaveState.CUT]
+        if not uncut:
+            if stored.state is CampaignState.APPROVED and campaign.attribution_over_at <= self._clock.now():
+                await self._database.write(work_orders.finish, stored.name)
+            return None
+        wave = uncut[0]
+        if wave.select_at > self._clock.now():
+            return None
+        if wave.state is WaveState.PLANNED and (
+            stored.state is not CampaignState.APPROVED or not await self._select(stored, campaign, wave.number)
+        ):
+            return None
+        waves = await self._database.read(campaigns.waves, campaign.name)
+        frozen = Selection.from_json(waves[wave.number - 1].selection)
+        await asyncio.to_thread(selections.verify, self._selections, frozen)
+        orders = planned(campaign, wave.number, frozen.tasks)
+        begun = await self._database.write(work_orders.begin_cut, campaign.name, wave.number, orders, self._clock.now())
+        return (campaign, wave.number, frozen) if begun else None
 
     async def _select(self, stored: StoredCampaign, campaign: Campaign, number: int) -> bool:
         """Freeze whom the wave takes. False where the campaign was paused or cancelled meanwhile."""
@@ -105,18 +133,11 @@ class Planner:
         )
         return await self._database.write(work_orders.record_selection, stored.name, number, frozen.to_json())
 
-    async def _cut(self, campaign: Campaign, number: int) -> bool:
-        """Issue the wave from its frozen file, going on where a crash left off. False where it may not begin."""
-        waves = await self._database.read(campaigns.waves, campaign.name)
-        frozen = Selection.from_json(waves[number - 1].selection)
-        await asyncio.to_thread(selections.verify, self._selections, frozen)
-        orders = planned(campaign, number, frozen.tasks)
-        if not await self._database.write(work_orders.begin_cut, campaign.name, number, orders, self._clock.now()):
-            return False
-        for order in orders:
+    async def _cut(self, campaign: Campaign, number: int, frozen: Selection) -> None:
+        """Issue the wave from its frozen file, passing over what was issued before a crash."""
+        for order in planned(campaign, number, frozen.tasks):
             await self._cut_order(order, frozen)
         await self._database.write(work_orders.end_cut, campaign.name, number)
-        return True
 
     async def _cut_order(self, order: WorkOrder, frozen: Selection) -> None:
         pieces = selections.pieces(self._selections, frozen, order.channel, order.node)

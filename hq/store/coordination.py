@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, func, select
 
-from common.delivery import decisions, facts, policies, spends
+from common.delivery import decisions, facts, ledger, policies, spends
 from common.delivery.tables import STATE_COLUMNS, task_block, work_order
+from common.kernel.arbitration import fair_shares
 from common.kernel.budget import Spends, counts, spent
-from common.kernel.columns import Keys
+from common.kernel.columns import Keys, Rows
 from common.kernel.contact_rules import AT_ISSUE, NO_ROOM, SPENT, Considered, Fact, fact_where, reasons
 from common.kernel.policy import Policy
 from common.kernel.task import TaskEvent, TaskReason, TaskState
@@ -22,21 +23,38 @@ DAY_SECONDS = 86_400
 RIVAL = "rival"
 """The fact of whose contact it was that left none: places in the decision's list of work orders."""
 
-_TAKEN = tuple(
-    STATE_COLUMNS[state]
-    for state in TaskState
-    if state not in (TaskState.SUPPRESSED, TaskState.EXPIRED, TaskState.FAILED)
-)
-_BOOKED = (
-    select(func.coalesce(func.sum(sum((task_block.c[name] for name in _TAKEN[1:]), task_block.c[_TAKEN[0]])), 0))
-    .join(work_order, work_order.c.name == task_block.c.work_order)
+_TAKEN_STATES = [s for s in TaskState if s not in (TaskState.SUPPRESSED, TaskState.EXPIRED, TaskState.FAILED)]
+_TAKEN = [STATE_COLUMNS[state] for state in _TAKEN_STATES]
+_ON_CHANNEL = (
+    select(
+        work_order.c.name,
+        work_order.c.priority,
+        work_order.c.task_count,
+        func.coalesce(func.sum(task_block.c.tasks), 0).label("cut"),
+        func.coalesce(func.sum(sum((task_block.c[name] for name in _TAKEN[1:]), task_block.c[_TAKEN[0]])), 0).label(
+            "taken"
+        ),
+    )
+    .outerjoin(task_block, work_order.c.name == task_block.c.work_order)
     .where(
         work_order.c.channel == bindparam("channel"),
         work_order.c.node == bindparam("node"),
         work_order.c.end_at > bindparam("start"),
         work_order.c.start_at < bindparam("end"),
+        work_order.c.name != bindparam("but"),
     )
+    .group_by(work_order.c.name, work_order.c.priority, work_order.c.task_count)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A block with those suppressed that may not be contacted; `rows` of it were considered."""
+
+    block: TaskBlock
+    rows: Rows
+    considered: Considered
+    rivals: list[str]
 
 
 def allow(connection: Connection, order: WorkOrder, blocks: Sequence[TaskBlock], now: int) -> list[TaskBlock]:
@@ -45,21 +63,31 @@ def allow(connection: Connection, order: WorkOrder, blocks: Sequence[TaskBlock],
     Call in the transaction that stores them: what is left open is spent from then on.
     """
     policy = policies.in_force(connection)
+    issued = list(decide(connection, order, blocks, policy, room(connection, order, policy), now))
+    for each in issued:
+        block, rows = each.block, each.rows
+        decisions.record(
+            connection, block.work_order, block.number, "issue", rows, each.considered, len(rows), each.rivals
+        )
+    return [each.block for each in issued]
+
+
+def decide(
+    connection: Connection, order: WorkOrder, blocks: Sequence[TaskBlock], policy: Policy, room: int, now: int
+) -> Iterator[Issued]:
+    """What `allow` does with the blocks, the channel having `room` places left; nothing is written."""
     first, last = int(blocks[0].keys[0]), int(blocks[-1].keys[-1])
     known = spends.between(connection, first, last, policy, now, leased=True, but=order.name)
-    room = _room(connection, order, policy)
-    allowed = []
     for block in blocks:
         rows = np.flatnonzero(block.states == TaskState.OPEN)
         keys = block.keys[rows]
         considered = _consider(order, keys, policy, known, room, now)
         rivals, named = _rivals(keys, considered, known)
         considered = replace(considered, facts={**considered.facts, RIVAL: named})
-        decisions.record(connection, block.work_order, block.number, "issue", rows, considered, len(rows), rivals)
         why = reasons(AT_ISSUE, considered)
         room -= int(np.count_nonzero(why == TaskReason.NONE))
-        allowed.append(advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)[0])
-    return allowed
+        decided, _ = advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)
+        yield Issued(decided, rows, considered, rivals)
 
 
 def _consider(order: WorkOrder, keys: Keys, policy: Policy, known: Spends, room: int, now: int) -> Considered:
@@ -96,11 +124,19 @@ def _rivals(keys: Keys, considered: Considered, known: Spends) -> tuple[list[str
     return [known.accounts[ref].work_order for ref in used.tolist()], Fact(places[newest], refs.astype(np.int64))
 
 
-def _room(connection: Connection, order: WorkOrder, policy: Policy) -> int:
-    """How many contacts the channel can still take at the node in the work order's days."""
+def room(connection: Connection, order: WorkOrder, policy: Policy) -> int:
+    """How many contacts more the channel can take for this work order at its node, in the work order's days.
+
+    Work orders of one priority that are being issued at the same time share the places fairly.
+    """
     a_day = policy.capacity(order.channel)
     if a_day is None:
         return np.iinfo(np.int64).max
-    days = -(-(order.end_at - order.start_at) // DAY_SECONDS)
     wanted = {"channel": order.channel, "node": order.node, "start": order.start_at, "end": order.end_at}
-    return a_day * days - int(connection.execute(_BOOKED, wanted).scalar_one())
+    others = connection.execute(_ON_CHANNEL, wanted | {"but": order.name}).all()
+    asking = [other for other in others if other.priority == order.priority and other.cut < other.task_count]
+    places = a_day * -(-(order.end_at - order.start_at) // DAY_SECONDS)
+    places -= sum(int(other.taken) for other in others if other not in asking)
+    asked = np.array([order.task_count, *(other.task_count for other in asking)])
+    own = ledger.counts(connection, order.name)
+    return int(fair_shares(asked, max(0, places))[0]) - sum(own[state] for state in _TAKEN_STATES)

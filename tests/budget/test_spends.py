@@ -218,3 +218,17 @@ def test_a_channel_with_a_capacity_is_filled_and_no_further(store: Database, mon
         assert taken == [4, 0, 0]
         (elsewhere,) = coordination.allow(connection, order_of("d", "outbound_call", "44"), [block_of(order)], NOW)
         assert int((elsewhere.states == TaskState.OPEN).sum()) == 4
+
+
+def test_equals_that_begin_together_share_a_channels_places(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_force(monkeypatch, replace(DEFAULT, caps=(), capacities=(("outbound_call", 4),)))
+    with undone(store) as connection:
+        asked = [order_of(name, "outbound_call", "45", priority=rank) for name, rank in (("a", 2), ("b", 2), ("c", 1))]
+        for order in asked:
+            ledger.put_work_order(connection, order)
+        taken = []
+        for order in asked:
+            (block,) = coordination.allow(connection, order, [block_of(order)], NOW)
+            ledger.insert_block(connection, block)
+            taken.append(int((block.states == TaskState.OPEN).sum()))
+        assert taken == [2, 2, 0]
