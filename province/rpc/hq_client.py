@@ -13,16 +13,28 @@ from contextlib import suppress
 from random import Random
 
 import grpc.aio
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
-from liandong.federation.v1 import feed_pb2, feed_pb2_grpc, link_pb2, link_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from liandong.federation.v1 import (
+    feed_pb2,
+    feed_pb2_grpc,
+    grant_pb2_grpc,
+    link_pb2,
+    link_pb2_grpc,
+    uplink_pb2,
+    uplink_pb2_grpc,
+)
 
 from common.courier.bell import Bell
 from common.courier.cursor import NOWHERE, Gap, Place
 from common.courier.log import Entry
+from common.kernel.columns import Codes
+from common.kernel.grant import GrantRequest
 from common.kernel.refusal import Refusal
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire import codec, faults, versions
+from common.wire.grant_codec import grant_request
 from common.wire.server import build_channel
 from common.wire.streams import CONTROL_LANE, HQ, OUTBOX_STREAMS, TOPICS, outbox_name
 from province import link
@@ -82,6 +94,7 @@ class HqClient:
         self._opened = link_pb2.OpenSessionResponse()
         self.heard_at: dict[str, float] = {}
         """Monotonic seconds at which HQ last spoke, by topic: how fresh the stops are."""
+        self._grants: grant_pb2_grpc.GrantServiceStub | None = None
 
     async def run(self) -> None:
         channels = {lane: build_channel(self._address, self._credentials, lane=lane) for lane in LANES}
@@ -99,6 +112,7 @@ class HqClient:
         if places is None:
             return
         back_off.reset()
+        self._grants = grant_pb2_grpc.GrantServiceStub(channels["control"])  # type: ignore[no-untyped-call]
         turns = {"lease": self._renewer(channels["control"])}
         for topic in TOPICS:
             turns[f"feed {topic}"] = Watcher(self, channels[_lane(topic)], topic).turn
@@ -108,6 +122,8 @@ class HqClient:
             await _until_one_fails([asyncio.create_task(self._keep(what, turn)) for what, turn in turns.items()])
         except SessionLost as lost:
             _log.warning("the session with HQ was lost and is opened anew: %s", lost)
+        finally:
+            self._grants = None
 
     async def _open(self, channel: grpc.aio.Channel, back_off: BackOff) -> dict[str, Place] | None:
         """Where each outbox stream goes on; None where HQ did not open a session."""
@@ -165,6 +181,22 @@ class HqClient:
                 await stub.CloseSession(link_pb2.CloseSessionRequest(fence=self._opened.fence), timeout=1.0)
         for channel in channels.values():
             await channel.close()
+
+    async def acquire(self, asked: GrantRequest) -> Codes | None:
+        """HQ's answer to a request for contacts, a reason for each; None while HQ cannot be asked.
+
+        Raises Refusal where HQ will not hear it.
+        """
+        if self._grants is None:
+            return None
+        try:
+            response = await self._grants.AcquireGrants(grant_request(asked, self.fence), timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            refusal = faults.of_error(error)
+            if refusal is None or refusal.reason == "SESSION_FENCED":
+                return None
+            raise refusal from error
+        return np.array(response.reasons, dtype=np.uint8)
 
     # What watchers and pushers need of their client.
 
