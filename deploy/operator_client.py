@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,7 +12,9 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 from liandong.campaign.v1 import campaign_pb2 as pb
+from liandong.campaign.v1 import coordination_pb2
 from liandong.campaign.v1.campaign_pb2_grpc import CampaignServiceStub
+from liandong.campaign.v1.coordination_pb2_grpc import CoordinationServiceStub
 from pydantic import Field
 
 from common.kernel.refusal import invalid
@@ -23,6 +26,8 @@ from common.wire.server import build_channel
 CALL_SECONDS = 60
 APPROVE_SECONDS = 600
 """Approval builds the audience."""
+REPLAY_SECONDS = 3_600
+"""Every decision ever made is made again."""
 PAGE_SIZE = 100
 
 Answer = TypeVar("Answer", bound=Message)
@@ -34,6 +39,7 @@ class OperatorClient:
     def __init__(self, address: str, credentials: grpc.ChannelCredentials) -> None:
         self._channel = build_channel(address, credentials, lane="operator")
         self._stub: Any = CampaignServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._coordination: Any = CoordinationServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> OperatorClient:
         return self
@@ -87,9 +93,47 @@ class OperatorClient:
         report: dict[str, Any] = json.loads(answer.report_json)
         return report
 
+    async def apply_policy(self, yaml: str) -> coordination_pb2.ApplyPolicyResponse:
+        request = coordination_pb2.ApplyPolicyRequest(document_yaml=yaml)
+        return await self._ask(coordination_pb2.ApplyPolicyResponse, "ApplyPolicy", request)
+
+    async def policy(self) -> coordination_pb2.GetPolicyResponse:
+        return await self._ask(coordination_pb2.GetPolicyResponse, "GetPolicy", coordination_pb2.GetPolicyRequest())
+
+    async def explain(self, who: Mapping[str, int], campaign: str, at: int) -> dict[str, Any]:
+        """`who`: {"msisdn": …} or {"subscriber_key": …}. `at` 0: now."""
+        request = coordination_pb2.ExplainRequest(**who, campaign=campaign, at=at)
+        answer = await self._ask(coordination_pb2.ExplainResponse, "Explain", request)
+        told: dict[str, Any] = json.loads(answer.document_json)
+        return told
+
+    async def replay(self, campaign: str) -> dict[str, Any]:
+        request = coordination_pb2.ReplayRequest(campaign=campaign)
+        answer = await self._ask(coordination_pb2.ReplayResponse, "Replay", request, REPLAY_SECONDS)
+        told: dict[str, Any] = json.loads(answer.document_json)
+        return told
+
+    async def record(self, said: Sequence[coordination_pb2.ConsentRecord]) -> int:
+        """All of it or, by a Refusal, none; answers how many."""
+        request = coordination_pb2.RecordConsentsRequest(records=said)
+        return (await self._ask(coordination_pb2.RecordConsentsResponse, "RecordConsents", request)).recorded
+
+    async def export(self, msisdn: int) -> dict[str, Any]:
+        request = coordination_pb2.ExportSubscriberRequest(msisdn=msisdn)
+        answer = await self._ask(coordination_pb2.ExportSubscriberResponse, "ExportSubscriber", request)
+        told: dict[str, Any] = json.loads(answer.document_json)
+        return told
+
+    async def erase(self, msisdn: int) -> dict[str, Any]:
+        request = coordination_pb2.EraseSubscriberRequest(msisdn=msisdn)
+        answer = await self._ask(coordination_pb2.EraseSubscriberResponse, "EraseSubscriber", request, APPROVE_SECONDS)
+        told: dict[str, Any] = json.loads(answer.document_json)
+        return told
+
     async def _ask(self, _kind: type[Answer], method: str, request: Message, seconds: float = CALL_SECONDS) -> Answer:
+        stub = self._stub if hasattr(self._stub, method) else self._coordination
         try:
-            answer: Answer = await getattr(self._stub, method)(request, timeout=seconds)
+            answer: Answer = await getattr(stub, method)(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             refusal = of_error(error)
             if refusal is None:

@@ -56,6 +56,14 @@ WORDS: dict[str, Words] = {
     "reason": Words("原因", "reason"),
     "submitted_at": Words("提交时间", "submitted at"),
     "listed": Words("结果不明, 已列出", "contacts of unknown fate listed:"),
+    "no_policy": Words(
+        "尚未下发接触策略, 内置默认策略生效", "no policy was applied yet: the built-in default is in force"
+    ),
+    "policy": Words("接触策略, 版本", "contact policy, version"),
+    "policy_in_force": Words("已生效", "in force"),
+    "policy_behind": Words("尚未确认新版本", "has not taken the newest over yet"),
+    "policy_ahead": Words("版本高于总部, 请在总部重新下发", "newer than HQ's: apply the policy at HQ again"),
+    "policy_objection": Words("无法执行, 沿用旧版本:", "cannot apply, keeps the one before:"),
     "checks": Words("项核对全部成立", "checks all hold"),
     "broken_checks": Words("核对不成立", "checks that do not hold"),
 }

@@ -66,5 +66,18 @@ def serve(config: Config = Path("hq.toml")) -> None:
     asyncio.run(run(settings))
 
 
+@app.command()
+def restored(config: Config = Path("hq.toml")) -> None:
+    """Say that this whole machine came back from a backup, which it cannot notice itself. Run it before `serve`."""
+    from hq.node import begin_anew
+
+    settings = load(HqSettings, config)
+    check_schema(settings.url("hq"), MIGRATIONS, f"liandong hq migrate --config {config}")
+    typer.echo(
+        f"incarnation {asyncio.run(begin_anew(settings))} begins; what was open may have been sent, so it is unknown\n"
+        f"next: liandong hq serve --config {config}"
+    )
+
+
 if __name__ == "__main__":
     command.run(app)

@@ -18,7 +18,7 @@ from pyroaring import BitMap
 from common.kernel.columns import Keys, Mask
 from common.kernel.keyed_hash import salt, uniform
 from common.kernel.refusal import conflict, invalid, missing
-from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Sensitivity
+from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Person, Sensitivity
 from common.runtime.failpoint import reach
 from hq.rule_language import Rule
 
@@ -64,6 +64,10 @@ class Warehouse(Protocol):
         by (choice, province, subscriber_key) over all batches. Whom no choice takes is left out. `keys`, ascending,
         restricts to those people.
         """
+        ...
+
+    def person(self, key: int, rules: Sequence[Rule], columns: Sequence[str] = ()) -> Person | None:
+        """One subscriber, found without reading the others; None where the snapshot has no such person."""
         ...
 
 

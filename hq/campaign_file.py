@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate
-from textwrap import shorten
-from typing import Any
-
-from pydantic import BaseModel, ValidationError
 
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.marketing_state import MarketingState
-from common.kernel.refusal import Refusal, invalid
+from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue
+from common.runtime.yaml_form import built, refusal
+from common.runtime.yaml_source import Place, Problem, Source, UnreadableError, read
 from hq.campaigns import SELECTABLE, Campaign
 from hq.content import KIND_TYPES, ParameterKind, fallback_text, parameters_of
 from hq.rule_language import check_rule
-from hq.yaml_source import Place, Problem, Source, UnreadableError, read
-
-PROBLEM_CHARS_MAX = 1_800
-"""What a refusal may say within the headers it travels in."""
-LINE_CHARS_MAX = 400
 
 
 def check(text: str, catalogue: Catalogue) -> Campaign:
@@ -55,76 +47,15 @@ def _source(text: str) -> Source:
         raise _refusal(error.problems) from error
 
 
-def _refusal(problems: list[Problem]) -> Refusal:
-    lines = [str(problem)[:LINE_CHARS_MAX] for problem in sorted(set(problems))]
-    sizes = accumulate(len(line) + 1 for line in lines)
-    told = [line for line, size in zip(lines, sizes, strict=True) if size <= PROBLEM_CHARS_MAX] or lines[:1]
-    if len(told) < len(lines):
-        told.append(f"and {len(lines) - len(told)} more. Correct these first")
-    return invalid("\n".join(["The campaign file is wrong and nothing was stored.", *told]), "CAMPAIGN_INVALID")
+def _refusal(problems: Sequence[Problem]) -> Refusal:
+    return refusal("The campaign file is wrong and nothing was stored.", problems, "CAMPAIGN_INVALID")
 
 
 def _built(source: Source) -> tuple[Campaign | None, list[Problem]]:
-    if not isinstance(source.value, dict):
-        return None, [source.problem((), "a campaign is a mapping of keys. Begin with `name: …`")]
-    try:
-        campaign = Campaign.model_validate(source.value)
-    except ValidationError as error:
-        return None, [_explained(source, each) for each in error.errors()]
+    campaign, problems = built(source, Campaign, "a campaign is a mapping of keys. Begin with `name: …`")
+    if campaign is None:
+        return None, problems
     return campaign, [source.problem(place, what) for place, what in _contradictions(campaign)]
-
-
-def _explained(source: Source, error: Any) -> Problem:
-    # A mapping's key that is wrong is located as (…, key, "[key]").
-    place = tuple(step for step in error["loc"] if step != "[key]")
-    kind, value = error["type"], error["input"]
-    if kind == "missing":
-        what = "is missing. Add it"
-    elif kind == "extra_forbidden":
-        what = f"unknown key. Known here: {', '.join(_known_keys(place[:-1]))}"
-    elif kind == "value_error":
-        what = str(error["ctx"]["error"])
-    else:
-        shown = "" if isinstance(value, dict | list) else f", not {shorten(repr(value), 60)}"
-        what = f"{_EXPECTED.get(kind, error['msg']).format(**error.get('ctx', {}))}{shown}. Correct it"
-    return source.problem(place, what)
-
-
-_EXPECTED = {
-    "string_type": "must be text (in quotes where it looks like a number)",
-    "string_pattern_mismatch": "must be lower-case letters, digits, - and _, at most 63, such as spring_offer",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping of keys",
-    "model_type": "must be a mapping of keys",
-    "list_type": "must be a list (lines that begin with -)",
-    "tuple_type": "must be a list (lines that begin with -)",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must have at least {min_length} entry",
-    "too_long": "must have at most {max_length} entries",
-    "enum": "must be one of {expected}",
-}
-
-
-def _known_keys(place: Place) -> list[str]:
-    """The keys of the model at `place`."""
-    model: type[BaseModel] = Campaign
-    steps = iter(step for step in place if isinstance(step, str))
-    for step in steps:
-        annotation = model.model_fields[step].annotation
-        if getattr(annotation, "__origin__", None) is dict:
-            next(steps, None)
-        model = _model_in(annotation) or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)
 
 
 def _contradictions(campaign: Campaign) -> Iterator[tuple[Place, str]]:

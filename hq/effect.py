@@ -11,6 +11,9 @@ HELD_OUT_MIN = 100
 CONFIDENCE = 0.95
 SAMPLE_RATIO_P_MIN = 0.001
 """A split less likely than this by chance means the groups were not drawn as said."""
+POWER = 0.8
+"""A detectable effect is stated, where it is there, in this share of campaigns."""
+_HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,31 @@ def sample_ratio_p(target: int, held_out: int, share: float) -> float:
     expected = share * target
     chi_square = (held_out - expected) ** 2 / (expected * (1 - share))
     return math.erfc(math.sqrt(chi_square / 2))
+
+
+def detectable(meant: int, held_out: int, base_rate: float) -> float | None:
+    """The smallest rise of the order rate above `base_rate` that groups of these sizes show with POWER, tested at both
+    sides with CONFIDENCE; None where no rise would.
+
+    Solves for the second rate in the sample size for unequal groups, without continuity correction, of J. L. Fleiss,
+    B. Levin and M. C. Paik, Statistical Methods for Rates and Proportions, 3rd edition (2003), section 4.3.
+    """
+    low, high = base_rate, 1.0
+    if min(meant, held_out) < HELD_OUT_MIN or _shortfall(meant, held_out, base_rate, high) > 0:
+        return None
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _shortfall(meant, held_out, base_rate, middle) > 0:
+            low = middle
+        else:
+            high = middle
+    return high - base_rate
+
+
+def _shortfall(meant: int, held_out: int, base_rate: float, rate: float) -> float:
+    """How much smaller the difference is than it had to be; none below 0."""
+    normal, ratio = NormalDist(), meant / held_out
+    mean = (base_rate + ratio * rate) / (1 + ratio)
+    by_chance = normal.inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt((1 + ratio) * mean * (1 - mean))
+    spread = normal.inv_cdf(POWER) * math.sqrt(ratio * base_rate * (1 - base_rate) + rate * (1 - rate))
+    return by_chance + spread - (rate - base_rate) * math.sqrt(ratio * held_out)

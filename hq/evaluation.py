@@ -45,6 +45,29 @@ class People:
         return len(self.keys)
 
 
+def with_others(people: Iterable[People], others: People) -> Iterator[People]:
+    """`people` and, in their place, those of `others` who are not among them; all ascending."""
+    start = 0
+    for some in people:
+        end = int(np.searchsorted(others.keys, some.keys[-1], "right")) if len(some) else start
+        yield _merged(some, others, slice(start, end))
+        start = end
+    yield _merged(NOBODY, others, slice(start, len(others)))
+
+
+def _merged(some: People, others: People, rows: slice) -> People:
+    if rows.start == rows.stop:
+        return some
+    more = ~_among(others.keys[rows], some.keys)
+    keys = np.append(some.keys, others.keys[rows][more])
+    order = np.argsort(keys, kind="stable")
+    provinces = np.append(some.provinces, others.provinces[rows][more])
+    return People(keys[order], provinces[order], np.append(some.held_out, others.held_out[rows][more])[order])
+
+
+NOBODY = People(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What counting needs to know of the campaign. Times are Unix seconds."""

@@ -9,8 +9,11 @@ from sqlalchemy import Connection
 from common.courier import cursor, log
 from common.courier.cursor import Apply, Gap, Place, Stale
 from common.courier.log import Entry, LogPosition
+from common.courier.standing import Standing
+from common.delivery import fence as restore_fence
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
+from common.kernel.incarnation import FIRST, WentBack
 from common.kernel.refusal import conflict
 from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
@@ -27,6 +30,8 @@ class Opened:
     feed: dict[str, LogPosition]
     outbox: dict[str, Place]
     """What HQ holds of each outbox stream."""
+    incarnation: int = FIRST
+    """HQ's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +44,67 @@ class Pushed:
 
 
 def open_session(
-    connection: Connection, ask: Session, build_version: str, now: int, *, takeover: bool = False
+    connection: Connection,
+    ask: Session,
+    build_version: str,
+    now: int,
+    *,
+    takeover: bool = False,
+    standing: Standing | None = None,
+    clock_off_seconds: int = 0,
 ) -> Opened:
+    """Refused with RESTORE_FENCED where the province is an older incarnation than one that was here.
+
+    Raises WentBack where the province knows more of this HQ than HQ does itself. `clock_off_seconds`: how far the
+    province's clock is ahead.
+    """
     provinces.seen(connection, ask.province, build_version, now)
+    provinces.told_time(connection, ask.province, clock_off_seconds)
     given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now)
+    own = restore_fence.load(connection).number
+    if standing is not None:
+        _check_incarnation(connection, ask.province, standing.incarnation)
+        _check_memory(connection, ask.province, own, standing)
+        provinces.met(connection, ask.province, standing.incarnation)
     sessions.put(connection, given)
     return Opened(
         given,
         {topic: log.position(connection, ask.province, topic) for topic in TOPICS},
         {stream: cursor.load(connection, ask.province, stream) for stream in OUTBOX_STREAMS},
+        own,
     )
+
+
+def renew_session(connection: Connection, province: str, fence: int, expires_at: int, clock_off_seconds: int) -> None:
+    sessions.renew(connection, province, fence, expires_at)
+    provinces.told_time(connection, province, clock_off_seconds)
+
+
+def _check_incarnation(connection: Connection, province: str, told: int) -> None:
+    known = provinces.incarnation(connection, province)
+    if told < known:
+        raise conflict(
+            f"province {province} has been here as incarnation {known}, and now comes as {told}: its store is a "
+            f"restored one or a copy; it must become incarnation {known + 1}",
+            "RESTORE_FENCED",
+            incarnation=str(known),
+        )
+
+
+def _check_memory(connection: Connection, province: str, own: int, told: Standing) -> None:
+    """What HQ forgot by a restore that it knows of itself is no news."""
+    if told.hq_incarnation < own:
+        return
+    if told.hq_incarnation > own:
+        raise WentBack(own, told.hq_incarnation, f"province {province} has met HQ as {told.hq_incarnation}")
+    for topic, place in told.feed.items():
+        if log.went_back(connection, province, topic, place):
+            raise WentBack(own, own, f"province {province} has feed {topic} up to {place}, which HQ never wrote")
+    for stream, written in told.outbox.items():
+        held = cursor.load(connection, province, stream)
+        if written.acknowledged and (held.epoch, held.sequence) < (written.head.epoch, written.acknowledged):
+            what = f"HQ acknowledged outbox {stream} of {province} up to {written.acknowledged}, and holds {held}"
+            raise WentBack(own, own, what)
 
 
 def look(
@@ -56,9 +112,9 @@ def look(
 ) -> list[Entry] | int | None:
     """Entries to send; or the head, where there is nothing to send now; or None where the reader's place is gone."""
     sessions.check(connection, province, fence)
-    if not log.in_step(connection, province, topic, place):
-        return None
     at = log.position(connection, province, topic)
+    if not log.in_step(connection, province, topic, place, at):
+        return None
     room = min(at.committed + window - place.sequence, BATCH_ENTRIES_MAX)
     if room <= 0 or place.sequence == at.head:
         return at.head
@@ -83,10 +139,11 @@ def payload(connection: Connection, piece: feed.Piece) -> bytes:
 def commit(connection: Connection, province: str, topic: str, fence: int, place: Place) -> int:
     """The province has everything up to `place`; answers the cursor HQ keeps for it."""
     sessions.check(connection, province, fence)
-    if not log.commit(connection, province, topic, place):
+    at = log.commit(connection, province, topic, place)
+    if at is None:
         raise conflict(f"{topic} has no such place as {place}; watch again from where you are", "EPOCH_STALE")
-    log.compact(connection, province, topic)
-    return log.position(connection, province, topic).committed
+    log.compact(connection, province, topic, at)
+    return at.committed
 
 
 def append(

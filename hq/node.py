@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from functools import partial
 
-from liandong.campaign.v1 import campaign_pb2_grpc
+from liandong.campaign.v1 import campaign_pb2_grpc, coordination_pb2_grpc
 from liandong.channel.v1 import channel_pb2_grpc
 from sqlalchemy import Connection
 
@@ -13,24 +15,29 @@ from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
 from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from adapters.warehouse.snapshots import Snapshots
 from common.courier.bell import Bell
+from common.delivery.claim import Contacts
 from common.delivery.desk import ReportDesk
+from common.delivery.fence import Fence
 from common.delivery.runner import Runner
 from common.kernel.channel import CHANNELS, Level
+from common.kernel.policy import Policy
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.work_order import HQ_NODE
-from common.runtime.clock import clock_of
+from common.runtime.clock import Clock, guarded_clock
 from common.runtime.database import Database
 from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from hq import orders
 from hq.audience import Warehouse
+from hq.erasing import Eraser
 from hq.planner import Planner
 from hq.report import Document
 from hq.rpc import federation
 from hq.rpc.campaign import CampaignApi
+from hq.rpc.coordination import CoordinationApi
 from hq.settings import HqSettings
-from hq.store import evaluation
+from hq.store import evaluation, sessions
 from hq.store.feed import HqOutlet
 
 STOP_SECONDS = 3.0
@@ -39,6 +46,7 @@ ACCESS = (
     | health.ACCESS
     | {
         "/liandong.campaign.v1.CampaignService/": frozenset({"operator"}),
+        "/liandong.campaign.v1.CoordinationService/": frozenset({"operator"}),
         "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
     }
 )
@@ -54,7 +62,9 @@ async def run(settings: HqSettings) -> None:
 
 
 async def _serve(settings: HqSettings) -> None:
-    database, clock, bell = Database(settings.url(HQ_NODE)), clock_of(settings.clock_file), Bell()
+    database, bell = Database(settings.url(HQ_NODE)), Bell()
+    clock = guarded_clock(settings.data_dir, settings.clock_file)
+    fence = restore_fence(settings, database, clock)
     authority, key = tls.read_pem(settings.tls.authority), settings.federation_key()
     own = tls.read(settings.tls.certificate, settings.tls.key)
     outward = tls.channel_credentials(authority, own)
@@ -68,27 +78,37 @@ async def _serve(settings: HqSettings) -> None:
 
     server, _ = build_server(settings.listen, tls.server_credentials(authority, own), ACCESS)
     healthy = health.Health(server, database.answers)
-    levels = federation.Federation(database, clock, bell)
+    levels = federation.Federation(database, clock, bell, fence, hear_time=clock.hear)
     levels.register(server)
-    campaigns = CampaignApi(database, warehouse, clock, settings.data_dir, key, bell, report)
+    approving = asyncio.Lock()
+    campaigns = CampaignApi(database, warehouse, clock, settings.data_dir, key, bell, report, approving)
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(campaigns, server)  # type: ignore[no-untyped-call]
+    eraser = Eraser(database, people, clock, settings.data_dir, bell, approving)
+    coordination = CoordinationApi(database, warehouse, clock, key, bell, eraser)
+    coordination_pb2_grpc.add_CoordinationServiceServicer_to_server(coordination, server)  # type: ignore[no-untyped-call]
 
     channels = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.ONE}
     lines = {v.channel: build_channel(v.address, outward, tls.Identity("vendor", v.name)) for v in settings.vendors}
     ports = {name: VendorGrpc(line, name, clock) for name, line in lines.items()}
     outlet = HqOutlet(clock)
-    runner = Runner(database, clock, channels, ports, outlet, HQ_NODE, bell.ring_all)
+
+    def may_contact(_policy: Policy) -> Contacts:
+        return Contacts.NOBODY if fence.closed else Contacts.ALL
+
+    runner = Runner(database, clock, channels, ports, outlet, HQ_NODE, bell.ring_all, may_contact, fence)
     desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), bell.ring_all)
     vendors = {v.channel: v.name for v in settings.vendors}
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
     planner = Planner(database, warehouse, clock, settings.data_dir, bell)
-    jobs = [steady(runner.run), steady(desk.run), steady(planner.run)]
+    jobs = [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, planner.run, eraser.run)]
+    jobs += [clock.watch(), database.watch()]
     if settings.cbss:
         line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))
         source = settings.cbss.source_system
         jobs.append(steady(orders.follower(database, clock, bell, GrpcBss(line), source, key).run))
+    await fence.wake()
     await server.start()
     log.info("HQ serves at %s", settings.listen)
     try:
@@ -100,3 +120,16 @@ async def _serve(settings: HqSettings) -> None:
         await server.stop(STOP_SECONDS)
         database.write_busy_seconds(settings.data_dir / "busy_seconds.json")
         database.close()
+
+
+def restore_fence(settings: HqSettings, database: Database, clock: Clock) -> Fence:
+    return Fence(database, clock, HQ_NODE, HqOutlet(clock), settings.data_dir, sessions.close_all)
+
+
+async def begin_anew(settings: HqSettings) -> int:
+    """Begin a new incarnation, as after a restore that nothing here can show; answers its number."""
+    with sole_instance(settings.data_dir):
+        database, clock = Database(settings.url(HQ_NODE)), guarded_clock(settings.data_dir, settings.clock_file)
+        begun = await restore_fence(settings, database, clock).fall()
+        database.close()
+    return begun.number

@@ -15,19 +15,20 @@ from pyroaring import BitMap
 
 from common.courier.bell import Bell
 from common.kernel.columns import Keys, in_sorted
-from common.kernel.refusal import conflict
+from common.kernel.refusal import Fault, Refusal, conflict
 from common.kernel.tag import KEY, ORDINAL
 from common.kernel.work_order import WorkOrder
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.runtime.outage import StoreUnavailable
 from hq import selection as selections
-from hq.audience import Manifest, Warehouse, load_audience
+from hq.audience import Audience, Manifest, Warehouse, load_audience
 from hq.campaign_file import load
 from hq.campaigns import Campaign, CampaignState
+from hq.evaluation import People
 from hq.rule_language import check_rule, everyone
 from hq.selection import Selection
-from hq.store import campaigns, feed, provinces, work_orders
+from hq.store import campaigns, erased, feed, leases, provinces, work_orders
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import Share, blocks, choices, columns_read, planned, shares
 
@@ -57,6 +58,7 @@ class Planner:
         self._selections = directory / SELECTIONS
         self._bell = bell
         self._retry_at: dict[str, float] = {}
+        self._waits = ""
 
     async def run(self) -> None:
         while True:
@@ -64,8 +66,15 @@ class Planner:
             await asyncio.sleep(TICK_SECONDS)
 
     async def tick(self) -> None:
-        """All that is due now. A campaign that fails is logged, holds up no other and is tried again later."""
-        while await self._round():
+        """All that is due now. A campaign that fails is logged, holds up no other and is tried again later.
+
+        While HQ may have forgotten contacts it waits with everything.
+        """
+        waits = await self._database.read(leases.fenced, self._clock.now())
+        if waits != self._waits:
+            log.error("%s", waits or "everything HQ may have forgotten is known or over; it goes on")
+            self._waits = waits
+        while not waits and await self._round():
             pass
 
     async def _round(self) -> bool:
@@ -124,6 +133,7 @@ class Planner:
         if number == 1:
             # All of them before the first is divided: two queries at once would need twice the warehouse's memory.
             keys = await asyncio.to_thread(lambda: list(self._audience_keys(stored)))
+            keys = with_erased(keys, await self._database.read(erased.members, stored.name))
         else:
             keys = [await self._database.read(work_orders.chosen_keys, campaign, number, now)]
         enrolled = await self._database.read(provinces.enrolled)
@@ -135,27 +145,31 @@ class Planner:
 
     async def _cut(self, campaign: Campaign, number: int, frozen: Selection) -> None:
         """Issue the wave from its frozen file, passing over what was issued before a crash."""
-        for order in planned(campaign, number, frozen.tasks):
-            await self._cut_order(order, frozen)
+        held = [await self._cut_order(order, frozen) for order in planned(campaign, number, frozen.tasks)]
+        for why in filter(None, held):
+            raise why
         await self._database.write(work_orders.end_cut, campaign.name, number)
 
-    async def _cut_order(self, order: WorkOrder, frozen: Selection) -> None:
+    async def _cut_order(self, order: WorkOrder, frozen: Selection) -> Refusal | None:
+        """Answers why the rest has to wait, where it has to; the others go on."""
         pieces = selections.pieces(self._selections, frozen, order.channel, order.node)
         coming = blocks(order.name, pieces)
-        while some := await asyncio.to_thread(lambda: list(islice(coming, BLOCKS_A_TRANSACTION))):
-            await self._database.write(work_orders.cut, order, some, self._clock.now())
-            self._bell.ring(order.node, feed.WORK_ORDERS)
+        try:
+            while some := await asyncio.to_thread(lambda: list(islice(coming, BLOCKS_A_TRANSACTION))):
+                await self._database.write(work_orders.cut, order, some, self._clock.now())
+                self._bell.ring(order.node, feed.WORK_ORDERS)
+        except Refusal as why:
+            if why.fault is Fault.BUSY:
+                return why
+            raise
+        return None
 
     def _audience_keys(self, stored: StoredCampaign) -> Iterator[Keys]:
         """The people of the approved audience who are not held out, ascending, some at a time."""
         manifest, audience = Manifest.from_json(stored.manifest), load_audience(self._audiences, stored.name)
         if audience.manifest != manifest:
             raise conflict(f"The saved audience of {stored.name} is not the approved one; restore it from a backup.")
-        warehouse, contactable = self._at(manifest), audience.contactable
-        for batch in warehouse.select(check_rule(manifest.rule, warehouse.catalogue)):
-            ordinals = batch.column(ORDINAL).to_numpy()
-            here = np.array(contactable & BitMap(np.sort(ordinals)), dtype=np.int64)
-            yield batch.column(KEY).to_numpy()[in_sorted(ordinals.astype(np.int64), here)]
+        yield from contactable_keys(self._at(manifest), audience)
 
     def _freeze(
         self,
@@ -167,7 +181,7 @@ class Planner:
         now: int,
     ) -> Selection:
         warehouse = self._at(Manifest.from_json(stored.manifest))
-        people = _divided(warehouse, campaign, number, keys, enrolled)
+        people = divided(warehouse, campaign, number, keys, enrolled)
         return selections.freeze(self._selections, f"{stored.name}.{number}", warehouse.version, now, people)
 
     def _at(self, manifest: Manifest) -> Warehouse:
@@ -179,7 +193,22 @@ class Planner:
         return warehouse
 
 
-def _divided(
+def contactable_keys(warehouse: Warehouse, audience: Audience) -> Iterator[Keys]:
+    """The people of the audience who are not held out, ascending, some at a time."""
+    contactable = audience.contactable
+    for batch in warehouse.select(check_rule(audience.manifest.rule, warehouse.catalogue)):
+        ordinals = batch.column(ORDINAL).to_numpy()
+        here = np.array(contactable & BitMap(np.sort(ordinals)), dtype=np.int64)
+        yield batch.column(KEY).to_numpy()[in_sorted(ordinals.astype(np.int64), here)]
+
+
+def with_erased(keys: list[Keys], gone: People) -> list[Keys]:
+    """Who was erased since the approval is chosen like anybody; no channel can take them."""
+    meant = gone.keys[~gone.held_out]
+    return [np.union1d(np.concatenate([*keys, meant[:0]]), meant)] if len(meant) else keys
+
+
+def divided(
     warehouse: Warehouse, campaign: Campaign, number: int, keys: Iterable[Keys], enrolled: Sequence[str]
 ) -> Iterator[tuple[int, list[Share]]]:
     """In chunks of ascending keys: how many people, and their shares."""

@@ -35,10 +35,14 @@ class Rule:
     text: str
     columns: tuple[str, ...]
     tree: exp.Expr = field(compare=False, repr=False)
+    _rendered: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """By dialect: rendering takes longer than looking one person up."""
 
     def sql(self, dialect: str = "duckdb") -> str:
         """The checked expression for an engine, every name quoted."""
-        return self.tree.sql(dialect=dialect, identify=True, comments=False)
+        if dialect not in self._rendered:
+            self._rendered[dialect] = self.tree.sql(dialect=dialect, identify=True, comments=False)
+        return self._rendered[dialect]
 
 
 def check_rule(text: str, catalogue: Catalogue) -> Rule:
@@ -49,6 +53,30 @@ def check_rule(text: str, catalogue: Catalogue) -> Rule:
     if rule.type is not TagType.BOOLEAN:
         _refuse(text, 0, f"the rule gives {_A[rule.type]}, not true or false; compare it, such as … >= 1")
     return Rule(text, tuple(checker.columns), rule.tree)
+
+
+def parts(rule: Rule) -> list[Rule]:
+    """The conditions that the rule says must hold together, each as a rule whose text is written plainly."""
+    found = list(_operands(rule.tree, exp.And))
+    return [Rule(_plain(part), (), part) for part in found]
+
+
+def _plain(tree: exp.Expr) -> str:
+    """As an operator would write it: without what checking put in for the engines' sake."""
+    shown = tree.copy()
+    for cast in list(shown.find_all(exp.Cast)):
+        if cast.to.this is exp.DType.DOUBLE:
+            inner = cast.this
+            cast.replace(exp.Literal.number(inner.this) if isinstance(inner, exp.Literal) else inner)
+    for bracket in list(shown.find_all(exp.Paren)):
+        if bracket.parent is not None and isinstance(bracket.this, _ATOMS):
+            bracket.replace(bracket.this)
+    for name in shown.find_all(exp.Identifier):
+        name.set("quoted", not str(name.this).isidentifier())
+    return str(shown.unnest().sql(dialect="duckdb", comments=False))
+
+
+_ATOMS = (exp.Column, exp.Literal, exp.Boolean, exp.Neg, exp.Paren, exp.Lower, exp.Upper, exp.Length, exp.Abs)
 
 
 def everyone() -> Rule:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from common.kernel.columns import Keys
 from common.kernel.tag import KEY
 from common.runtime.failpoint import reach
 from hq.work_orders import TEXT, Share
@@ -101,6 +104,21 @@ def pieces(directory: Path, selection: Selection, channel: str, node: str) -> It
             row_group = file.metadata.row_group(group)
             if [row_group.column(place).statistics.min for place in (0, 1)] == [channel, node]:
                 yield file.read_row_group(group, columns=[KEY, TEXT])
+
+
+def held_of(directory: Path, selection: Selection, keys: Keys) -> Keys:
+    """Who of `keys` is in the file; nobody where it is gone."""
+    path = directory / selection.file
+    if not path.is_file():
+        return keys[:0]
+    held = pq.read_table(path, columns=[KEY], filters=pc.field(KEY).isin(pa.array(np.unique(keys))))
+    return np.unique(held[KEY].to_numpy())
+
+
+def remove(directory: Path, selection: Selection) -> None:
+    """Its wave must be cut: nothing reads it after that."""
+    (directory / selection.file).unlink(missing_ok=True)
+    _sync(directory)
 
 
 def _table(share: Share) -> pa.Table:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from common.delivery import ledger
+from common.delivery.replay import replay_all
 from common.runtime import command
+from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.migrate import migrate as bring_up
@@ -59,6 +63,66 @@ def serve(config: Config = Path("province.toml")) -> None:
     settings = load(ProvinceSettings, config)
     check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
     asyncio.run(run(settings))
+
+
+@app.command()
+def restored(config: Config = Path("province.toml")) -> None:
+    """Say that this whole machine came back from a backup, which it cannot notice itself. Run it before `serve`."""
+    from province.node import begin_anew
+
+    settings = load(ProvinceSettings, config)
+    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
+    typer.echo(
+        f"incarnation {asyncio.run(begin_anew(settings))} begins; what was open may have been sent, so it is unknown\n"
+        f"next: liandong province serve --config {config}"
+    )
+
+
+@app.command()
+def replay(config: Config = Path("province.toml")) -> None:
+    """Make every decision recorded here again and compare it with the ledger; exit status 1 where they differ."""
+    settings = load(ProvinceSettings, config)
+    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
+    database = Database(settings.url("province"))
+    with database.snapshot() as connection:
+        told = replay_all(connection, settings.code, ledger.work_orders(connection), at_issue=False)
+    database.close()
+    typer.echo(json.dumps(told))
+    raise typer.Exit(1 if told["differences"] else 0)
+
+
+@app.command()
+def contact(
+    file: Annotated[Path, typer.Argument(help="CSV with a column msisdn, and maybe a column score.")],
+    name: Annotated[str, typer.Option(help="The request's name, unique in this province for ever.")],
+    offer: Annotated[str, typer.Option(help="Code of what is offered; whoever has it is left alone.")],
+    text: Annotated[str, typer.Option(help="What people are to read or be told.")],
+    channel: Annotated[str, typer.Option(help="A channel this province runs.")] = "local_sms",
+    line: Annotated[str, typer.Option(help="Product line the contact policy counts it under.")] = "",
+    priority: Annotated[int, typer.Option(help="0 to 100; the highest is decided first.")] = 50,
+    until: Annotated[str, typer.Option(help="Not sent after; a day from now, if left out.")] = "",
+    ask_hq: Annotated[bool, typer.Option("--ask-hq", help="Ask HQ for what the own contacts do not cover.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 60.0,
+    config: Config = Path("province.toml"),
+) -> None:
+    """Contact people on the province's own account, as far as the contact policy allows."""
+    from province import contact as contacts
+    from province.local_request import LocalRequest
+
+    settings = load(ProvinceSettings, config)
+    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
+    now = clock_of(settings.clock_file).now()
+    terms = LocalRequest(
+        name=name, asked_at=now, channel=channel, offer=offer, product_line=line, purpose="", priority=priority,
+        end_at=contacts.moment(until) if until else now + contacts.DAY_SECONDS, ask_hq=ask_hq, texts=(text,),
+    )  # fmt: skip
+    database = Database(settings.url("province"))
+    contacts.ask(database, settings, file, terms)
+    reached = contacts.await_outcome(database, name, wait)
+    database.close()
+    for said in contacts.told(reached) if reached else ["asked; no node has decided it yet. Run this again to see"]:
+        typer.echo(said)
+    raise typer.Exit(0 if reached else 1)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from common.courier.bell import Bell
-from common.delivery import stops, vault
+from common.delivery import forgetting, vault
 from common.delivery.orders import new_orders
 from common.delivery.source_follower import Log, SourceFollower
 from common.kernel.bss import OrderPage, OrderSource, PoolPage, PoolSource, order_records
+from common.kernel.erasure import erasures_of
 from common.kernel.order import OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges
 from common.kernel.subscriber import subscriber_keys
@@ -65,16 +66,26 @@ def report_orders(connection: Connection, new: OrderRecords, now: int) -> list[L
 def take_pool_changes(
     connection: Connection, changes: PoolChanges, msisdns: NDArray[np.int64], province: int, now: int
 ) -> list[Log]:
-    """Who left is never contacted again until back; a number given to somebody new starts without its stops.
+    """Who left is never contacted again until back; to somebody who was given a number nothing said before applies.
 
-    Changes are applied in the order given, which is the source's.
+    Changes are applied in the order given, which is the source's. Who was erased and comes back stays unknown.
     """
     if len(changes) == 0:
         return []
+    moved = changes.take(np.flatnonzero(changes.changes == PoolChange.REASSIGNED))
+    forgetting.take(connection, erasures_of(moved.keys, moved.changed_at, lifted=True))
     here = changes.changes != PoolChange.LEFT
+    came = _came(connection, changes)
     vault.put_subscribers(connection, changes.keys[here], msisdns[here], province)
     vault.set_active(connection, changes.keys, here)
-    moved = changes.take(np.flatnonzero(changes.changes == PoolChange.REASSIGNED))
-    stops.put_stops(connection, moved.keys, moved.changed_at, np.ones(len(moved), dtype=np.bool_))
+    vault.set_home_since(connection, came.keys, came.changed_at)
     uplink.append_pool(connection, changes, now)
     return [(HQ, "pool")]
+
+
+def _came(connection: Connection, changes: PoolChanges) -> PoolChanges:
+    """Who was not at home here before, or was gone in between."""
+    people, places = np.unique(changes.keys, return_inverse=True)
+    _, _, active = vault.people(connection, people)
+    stayed = active[places] & ~np.isin(changes.keys, changes.keys[changes.changes == PoolChange.LEFT])
+    return changes.take(np.flatnonzero((changes.changes == PoolChange.JOINED) & ~stayed))

@@ -8,16 +8,21 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import Connection
 
-from common.delivery import ledger, orders, stops
+from common.delivery import consents, fence, forgetting, ledger, orders, stops
 from common.kernel.channel import Channel, Level
+from common.kernel.consent import Consents
+from common.kernel.erasure import Erasures
+from common.kernel.incarnation import may_have_sent
 from common.kernel.order import OrderRecords
+from common.kernel.policy import PolicyDocument
 from common.kernel.stop import Stops
 from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TERMINAL, TaskState
-from common.kernel.task_block import TaskBlock, advance
+from common.kernel.task_block import TaskBlock, advance, reopened
 from common.kernel.work_order import MOVES, WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState, command
 from common.wire.codec import Incoming
+from province import policies
 from province.store import commands
-from province.uplink import append_work_order_event
+from province.uplink import append_results, append_work_order_event
 
 COMMANDED = (WorkOrderState.ACCEPTED, WorkOrderState.PAUSED, WorkOrderState.CANCELLED)
 
@@ -40,10 +45,12 @@ class Inbox:
                 touched[value.work_order] = None
             elif isinstance(value, WorkOrderCommand):
                 _command(connection, value)
-            elif isinstance(value, Stops):
-                stops.put_stops(connection, value.keys, value.stopped_at, value.lifted)
+            elif isinstance(value, Stops | Consents | Erasures):
+                _said(connection, value)
             elif isinstance(value, OrderRecords):
                 orders.put_orders(connection, value, now)
+            elif isinstance(value, PolicyDocument):
+                policies.take(connection, value, now)
         for name in touched:
             _accept_if_whole(connection, name, now)
 
@@ -71,6 +78,15 @@ class Inbox:
         return ""
 
 
+def _said(connection: Connection, value: Stops | Consents | Erasures) -> None:
+    if isinstance(value, Stops):
+        stops.put_stops(connection, value)
+    elif isinstance(value, Consents):
+        consents.put_consents(connection, value)
+    else:
+        forgetting.take(connection, value)
+
+
 def told(block: TaskBlock, states: TaskBlock, now: int) -> TaskBlock:
     """`block` with the ends that HQ has seen its tasks reach, as in `states`.
 
@@ -93,13 +109,16 @@ def _task_block(connection: Connection, block: TaskBlock, now: int) -> None:
     order = ledger.load_work_order(connection, block.work_order)
     if order is not None and order.state == WorkOrderState.REJECTED:
         return
-    none = np.zeros(len(block), dtype=np.uint8)
-    opened = replace(block, states=np.full(len(block), TaskState.OPEN, dtype=np.uint8), reasons=none)
-    if ledger.insert_block(connection, told(opened, block, now)) or not (block.states != TaskState.OPEN).any():
-        return
     known = ledger.load_block(connection, block.work_order, block.number)
     if known is not None:
-        ledger.save_block(connection, told(known, block, now))
+        if (block.states != TaskState.OPEN).any():
+            ledger.save_block(connection, told(known, block, now))
+        return
+    new, lost = told(reopened(block), block, now), np.zeros(0, dtype=np.intp)
+    if order is not None and may_have_sent(fence.load(connection).number, order.incarnation):
+        new, lost = fence.given_up(new, now)
+    ledger.insert_block(connection, new)
+    append_results(connection, new, lost, now)
 
 
 def _command(connection: Connection, said: WorkOrderCommand) -> None:

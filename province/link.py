@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from common.courier import cursor, log
 from common.courier.cursor import NOWHERE, Apply, Gap, Place
 from common.courier.log import Entry
+from common.courier.standing import Known, Standing, Written
+from common.delivery import fence
+from common.kernel.incarnation import FIRST, Retold, WentBack
 from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
-from common.wire.streams import HQ, OUTBOX_STREAMS
+from common.wire.streams import HQ, OUTBOX_STREAMS, TOPICS
 from province.inbox import Inbox
-from province.uplink import append_everything
+from province.store import meetings
+from province.store.meetings import Meeting
+from province.uplink import append_everything, append_retold
 
 APPEND_ENTRIES_MAX = 256
+RETOLD_STREAMS = frozenset({"control", "results"})
+"""What an HQ that forgot must hear of before it contacts anybody."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +69,11 @@ class Reading:
         return Take(0, self.place)
 
 
+def is_fresh(heard_at: float, now: float, seconds: float) -> bool:
+    """Whether HQ spoke so lately that its stops are known here; both moments monotonic."""
+    return now - heard_at <= seconds
+
+
 def place(connection: Connection, topic: str) -> Place:
     return cursor.load(connection, HQ, topic)
 
@@ -80,9 +92,46 @@ def positions(connection: Connection) -> dict[str, Place]:
     return {stream: log.head_place(connection, HQ, stream) for stream in OUTBOX_STREAMS}
 
 
-def rejoin(connection: Connection, held: dict[str, Place], now: int) -> dict[str, Place]:
-    """Where to send each outbox stream on from, HQ holding so much of it."""
-    return {stream: _rejoin(connection, stream, held.get(stream, NOWHERE), now) for stream in OUTBOX_STREAMS}
+def standing(connection: Connection) -> Standing:
+    """What HQ is told of this node when a session opens."""
+    return Standing(
+        fence.load(connection).number,
+        meetings.last(connection).hq_incarnation,
+        {topic: place(connection, topic) for topic in TOPICS},
+        {stream: Written(head, _acknowledged(connection, stream)) for stream, head in positions(connection).items()},
+    )
+
+
+def join(connection: Connection, known: Known, now: int) -> dict[str, Place]:
+    """Where to send each outbox stream on from. An HQ that came back from a backup is told everything again.
+
+    Raises WentBack where HQ knows more of this node than it does itself.
+    """
+    own, last = fence.load(connection).number, meetings.last(connection)
+    if last.incarnation in (0, own):
+        _check_memory(connection, own, known)
+    anew = known.incarnation not in (FIRST, last.hq_incarnation)
+    places = rejoin(connection, known.outbox, now, anew=anew)
+    if anew:
+        _log.warning("HQ is incarnation %d now; telling it everything", known.incarnation)
+        append_retold(connection, Retold(known.incarnation), now)
+    meetings.note(connection, Meeting(known.incarnation, own))
+    return places
+
+
+def rejoin(connection: Connection, held: Mapping[str, Place], now: int, *, anew: bool = False) -> dict[str, Place]:
+    """Where to send each outbox stream on from, HQ holding so much of it. `anew`: and tell it of all contacts again."""
+    return {
+        stream: _rejoin(connection, stream, held.get(stream, NOWHERE), now, anew=anew and stream in RETOLD_STREAMS)
+        for stream in OUTBOX_STREAMS
+    }
+
+
+def begin_incarnation(connection: Connection) -> None:
+    """Read HQ's feed anew: what this node had told HQ itself, and forgot, it hears again only that way."""
+    for topic in TOPICS:
+        cursor.put(connection, HQ, topic, NOWHERE)
+    meetings.note(connection, replace(meetings.last(connection), incarnation=meetings.FORGOTTEN))
 
 
 def unsent(connection: Connection, stream: str, after: Place) -> list[Entry]:
@@ -91,14 +140,30 @@ def unsent(connection: Connection, stream: str, after: Place) -> list[Entry]:
 
 def committed(connection: Connection, stream: str, place: Place) -> bool:
     """HQ has everything up to `place`. False where that is no place of this log."""
-    known = log.commit(connection, HQ, stream, place)
-    log.compact(connection, HQ, stream)
-    return known
+    at = log.commit(connection, HQ, stream, place)
+    if at is not None:
+        log.compact(connection, HQ, stream, at)
+    return at is not None
 
 
-def _rejoin(connection: Connection, stream: str, held: Place, now: int) -> Place:
+def _acknowledged(connection: Connection, stream: str) -> int:
+    return log.position(connection, HQ, stream).committed
+
+
+def _check_memory(connection: Connection, own: int, known: Known) -> None:
+    for stream, held in known.outbox.items():
+        if log.went_back(connection, HQ, stream, held):
+            raise WentBack(own, own, f"HQ holds outbox {stream} up to {held}, which this node never wrote")
+    for topic, at in known.feed.items():
+        here = place(connection, topic)
+        if at.epoch == here.epoch and at.committed > here.sequence:
+            raise WentBack(own, own, f"this node confirmed feed {topic} up to {at.committed}, and stands at {here}")
+
+
+def _rejoin(connection: Connection, stream: str, held: Place, now: int, *, anew: bool) -> Place:
     onward, tell_all = log.rejoin(connection, HQ, stream, held)
     if tell_all:
         _log.error("outbox %s: HQ stands at %s, which is no place of this log; telling all again", stream, held)
-        append_everything(connection, stream, now)
+    if tell_all or anew:
+        append_everything(connection, stream, now, forgot=anew)
     return onward

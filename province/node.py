@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib.metadata import version
 
 from liandong.channel.v1 import channel_pb2_grpc
@@ -10,17 +11,21 @@ from liandong.channel.v1 import channel_pb2_grpc
 from adapters.bss.grpc_feed import GrpcBss
 from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
 from common.courier.bell import Bell
+from common.delivery.claim import Contacts
 from common.delivery.desk import ReportDesk
+from common.delivery.fence import Fence
 from common.delivery.runner import Runner
 from common.kernel.channel import CHANNELS, Level
+from common.kernel.policy import Policy
 from common.kernel.subscriber import subscriber_keys
-from common.runtime.clock import clock_of
+from common.runtime.clock import Clock, guarded_clock
 from common.runtime.database import Database
 from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
-from province import bss_sync
+from province import bss_sync, link, policies
+from province.coordinator import Coordinator
 from province.inbox import Inbox
 from province.rpc.hq_client import INBOX, HqClient
 from province.settings import ProvinceSettings
@@ -41,7 +46,8 @@ async def run(settings: ProvinceSettings) -> None:
 
 
 async def _serve(settings: ProvinceSettings) -> None:
-    database, clock, bell = Database(settings.url("province")), clock_of(settings.clock_file), Bell()
+    database, bell = Database(settings.url("province")), Bell()
+    clock = guarded_clock(settings.data_dir, settings.clock_file)
     authority, key = tls.read_pem(settings.tls.authority), settings.federation_key()
     own = tls.read(settings.tls.certificate, settings.tls.key)
     outward = tls.channel_credentials(authority, own)
@@ -62,21 +68,36 @@ async def _serve(settings: ProvinceSettings) -> None:
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
+    await database.write(policies.judge_again, clock.now())
     inbox = Inbox({name: channels[name] for name in ports})
+    fence = restore_fence(settings, database, clock)
     hq = HqClient(
-        database, clock, bell, inbox, settings.code, settings.hq_address, outward, version("liandong"), takeover=True
-    )
-    runner = Runner(
-        database, clock, channels, ports, outlet, settings.code, wake_pushers,
-        may_contact=lambda: hq.stops_are_fresh(settings.stop_freshness_seconds),
+        database, clock, bell, inbox, settings.code, settings.hq_address, outward, version("liandong"), fence,
+        takeover=True, hear_time=clock.hear,
     )  # fmt: skip
-    jobs = [steady(hq.run), steady(runner.run), steady(desk.run)]
+
+    def may_contact(policy: Policy) -> Contacts:
+        fresh = policy.stop_freshness_seconds
+        return Contacts.NOBODY if fence.closed else hq.may_contact(min(fresh, settings.stop_freshness_seconds or fresh))
+
+    runner = Runner(database, clock, channels, ports, outlet, settings.code, wake_pushers, may_contact, fence)
+    jobs = [steady(hq.run), clock.watch(), database.watch()]
+
+    def wake_all() -> None:
+        runner.ring()
+        wake_pushers()
+
+    coordinator = Coordinator(
+        database, clock, settings.code, outlet, wake_all, hq.acquire, may_spend=lambda: not fence.closed
+    )
+    jobs += [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run)]
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if settings.bss:
         bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))
         source = settings.bss.source_system
         jobs.append(steady(bss_sync.order_follower(database, clock, bell, bss, source, key).run))
         jobs.append(steady(bss_sync.pool_follower(database, clock, bell, bss, source, key, int(settings.code)).run))
+    await fence.wake()
     await server.start()
     log.info("province %s reports to %s", settings.code, settings.hq_address)
     try:
@@ -86,6 +107,19 @@ async def _serve(settings: ProvinceSettings) -> None:
         await server.stop(STOP_SECONDS)
         database.write_busy_seconds(settings.data_dir / "busy_seconds.json")
         database.close()
+
+
+def restore_fence(settings: ProvinceSettings, database: Database, clock: Clock) -> Fence:
+    return Fence(database, clock, settings.code, HqOutlet(clock), settings.data_dir, link.begin_incarnation)
+
+
+async def begin_anew(settings: ProvinceSettings) -> int:
+    """Begin a new incarnation, as after a restore that nothing here can show; answers its number."""
+    with sole_instance(settings.data_dir):
+        database, clock = Database(settings.url("province")), guarded_clock(settings.data_dir, settings.clock_file)
+        begun = await restore_fence(settings, database, clock).fall()
+        database.close()
+    return begun.number
 
 
 async def _wake_runner(runner: Runner, bell: Bell, topic: str) -> None:

@@ -16,7 +16,7 @@ code = "{code}"                              # GB/T 2260; the certificate says t
 data_dir = "data"
 # database_url = "postgresql+psycopg://province@127.0.0.1/province"   # left out: SQLite in data_dir
 hq_address = "{hq}"          # this node dials HQ; HQ never dials out
-# stop_freshness_seconds = 3600          # with no word from HQ on stops for this long, nobody is contacted
+# stop_freshness_seconds = 3600          # stricter than the contact policy: no word on stops for so long, no contact
 listen = "{listen}"              # vendors of level-two channels report here, with a certificate each
 federation_key_file = "federation.key"   # comes with the certificate from HQ; keep it secret
 

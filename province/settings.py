@@ -11,7 +11,7 @@ class ProvinceSettings(NodeSettings):
     code: str
     """Two-digit GB/T 2260 code; must equal the certificate's."""
     hq_address: str
-    stop_freshness_seconds: int = Field(3600, ge=60)
-    """With no word from HQ on stops for this long, nobody is contacted: somebody may have asked to be left alone."""
+    stop_freshness_seconds: int | None = Field(None, ge=60)
+    """Where set: with no word from HQ on stops for this long, nobody is contacted, even if the policy allows longer."""
     bss: OrderSource | None = None
     """Where the province's orders and pool changes are pulled from."""

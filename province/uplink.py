@@ -9,26 +9,35 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, false, select
 
 from common.courier import log
-from common.delivery import ledger, order_pages
+from common.delivery import decisions, ledger, order_pages
+from common.delivery.consents import all_consents
+from common.delivery.erasures import all_erasures
 from common.delivery.stops import all_stops
-from common.delivery.tables import vault
-from common.kernel.columns import Keys, Mask, Rows
+from common.delivery.tables import policy, vault
+from common.kernel.columns import Rows
+from common.kernel.consent import Consents
+from common.kernel.decision import Decision
+from common.kernel.erasure import Erasures
+from common.kernel.incarnation import Retold
 from common.kernel.order import OrderRecords, PoolChange
+from common.kernel.policy import PolicyEvent
 from common.kernel.pool import PoolChanges
 from common.kernel.result import results_of
-from common.kernel.stop import Stops, stops_of
-from common.kernel.task_block import BLOCK_ROWS, TaskBlock, unsettled
+from common.kernel.stop import Stops
+from common.kernel.task_block import BLOCK_ROWS, TaskBlock, reopened, unsettled
 from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.runtime.clock import Clock
 from common.wire import codec
 from common.wire.streams import HQ
 
-T = TypeVar("T", Stops, OrderRecords, PoolChanges)
+T = TypeVar("T", Stops, OrderRecords, PoolChanges, Consents, Erasures)
+CONSENT_ROWS = 1_000
+"""In an entry: each row has a text, where the evidence is kept."""
 
+_JUDGED = select(policy.c.version, policy.c.objection).order_by(policy.c.version)
 TOLD_STATES = (WorkOrderState.ACCEPTED, WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 
 
@@ -37,8 +46,35 @@ def append_results(connection: Connection, block: TaskBlock, rows: Rows, now: in
         log.append(connection, HQ, "results", [codec.outbox_entry(results_of(block, rows))], now)
 
 
+def append_work_order(connection: Connection, order: WorkOrder, now: int) -> None:
+    """One of the province's own making, or one that HQ forgot; its blocks come after it."""
+    log.append(connection, HQ, "results", [codec.outbox_entry(order)], now)
+
+
+def append_block(connection: Connection, block: TaskBlock, now: int) -> None:
+    """With all its tasks open: what became of them comes after it, as decisions and results."""
+    log.append(connection, HQ, "results", [codec.outbox_entry(reopened(block))], now)
+
+
+def append_decision(connection: Connection, decision: Decision, now: int) -> None:
+    if len(decision.rows):
+        log.append(connection, HQ, "results", [codec.outbox_entry(decision)], now)
+
+
+def append_policy_event(connection: Connection, event: PolicyEvent, now: int) -> None:
+    log.append(connection, HQ, "control", [codec.outbox_entry(event)], now)
+
+
 def append_stops(connection: Connection, stops: Stops, now: int) -> None:
     log.append(connection, HQ, "control", [codec.outbox_entry(part) for part in _parts(stops)], now)
+
+
+def append_consents(connection: Connection, consents: Consents, now: int) -> None:
+    log.append(connection, HQ, "control", [codec.outbox_entry(part) for part in _parts(consents, CONSENT_ROWS)], now)
+
+
+def append_erasures(connection: Connection, erasures: Erasures, now: int) -> None:
+    log.append(connection, HQ, "control", [codec.outbox_entry(part) for part in _parts(erasures)], now)
 
 
 def append_orders(connection: Connection, records: OrderRecords, now: int) -> None:
@@ -47,6 +83,10 @@ def append_orders(connection: Connection, records: OrderRecords, now: int) -> No
 
 def append_pool(connection: Connection, changes: PoolChanges, now: int) -> None:
     log.append(connection, HQ, "pool", [codec.outbox_entry(part) for part in _parts(changes)], now)
+
+
+def append_retold(connection: Connection, retold: Retold, now: int) -> None:
+    log.append(connection, HQ, "results", [codec.outbox_entry(retold)], now)
 
 
 def append_work_order_event(connection: Connection, event: WorkOrderEvent, now: int) -> None:
@@ -59,11 +99,14 @@ class HqOutlet:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
+    def decided(self, connection: Connection, decision: Decision) -> None:
+        append_decision(connection, decision, self._clock.now())
+
     def settled(self, connection: Connection, block: TaskBlock, rows: Rows) -> None:
         append_results(connection, block, rows, self._clock.now())
 
-    def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None:
-        append_stops(connection, stops_of(keys, times.astype(np.uint32), lifted), self._clock.now())
+    def stopped(self, connection: Connection, stops: Stops) -> None:
+        append_stops(connection, stops, self._clock.now())
 
     def finished(self, connection: Connection, work_order: WorkOrder) -> None:
         if work_order.leased:  # of the province's own HQ learns by its results, which may come later than this would
@@ -72,23 +115,37 @@ class HqOutlet:
             )
 
 
-def append_everything(connection: Connection, stream: str, now: int) -> None:
-    """All this node knows that HQ should, once more: for when either side came back from a backup."""
-    {"control": _all_control, "results": _all_results, "orders": _all_orders, "pool": _all_pool}[stream](
-        connection, now
-    )
+def append_everything(connection: Connection, stream: str, now: int, *, forgot: bool = False) -> None:
+    """All this node knows that HQ should, once more: for when either side came back from a backup.
+
+    Of an HQ that `forgot` not even the work orders it issued are presumed known.
+    """
+    if stream == "results":
+        _all_results(connection, now, forgot)
+    else:
+        {"control": _all_control, "orders": _all_orders, "pool": _all_pool}[stream](connection, now)
 
 
 def _all_control(connection: Connection, now: int) -> None:
-    keys, times, lifted = all_stops(connection)
-    append_stops(connection, stops_of(keys, times.astype(np.uint32), lifted), now)
+    for row in connection.execute(_JUDGED):
+        append_policy_event(connection, PolicyEvent(*row), now)
+    append_stops(connection, all_stops(connection), now)
+    append_consents(connection, all_consents(connection), now)
+    append_erasures(connection, all_erasures(connection), now)
     for order in filter(lambda each: each.leased, ledger.work_orders(connection, states=TOLD_STATES)):
         append_work_order_event(connection, WorkOrderEvent(order.name, order.state), now)
 
 
-def _all_results(connection: Connection, now: int) -> None:
+def _all_results(connection: Connection, now: int, forgot: bool) -> None:
     for order in ledger.work_orders(connection):
+        unknown = forgot or not order.leased
+        if unknown:
+            append_work_order(connection, order, now)
         for block in ledger.blocks(connection, order.name):
+            if unknown:
+                append_block(connection, block, now)
+            for decision in decisions.of_block(connection, order.name, block.number):
+                append_decision(connection, decision, now)
             append_results(connection, block, np.flatnonzero(~unsettled(block) | (block.responses > 0)), now)
 
 
@@ -107,6 +164,6 @@ def _all_pool(connection: Connection, now: int) -> None:
     append_pool(connection, PoolChanges(keys, changes, np.full(len(keys), now, dtype=np.uint32)), now)
 
 
-def _parts(columns: T) -> Iterator[T]:
-    for start in range(0, len(columns), BLOCK_ROWS):
-        yield columns.take(np.arange(start, min(start + BLOCK_ROWS, len(columns))))
+def _parts(columns: T, rows: int = BLOCK_ROWS) -> Iterator[T]:
+    for start in range(0, len(columns), rows):
+        yield columns.take(np.arange(start, min(start + rows, len(columns))))

@@ -82,14 +82,22 @@ class Journal:
         os.ftruncate(self._file, end)
         reach("journal.open.before_sync")
         os.fsync(self._file)
+        self._end = end
         reach("journal.open.after_sync")
 
     def append(self, records: Sequence[tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]]]) -> None:
-        """Returns when (values, columns) of all of them are on disk."""
+        """Returns when (values, columns) of all of them are on disk. Raises OSError where none is."""
         if records:
-            _write_all(self._file, b"".join(_encoded(values, columns) for values, columns in records))
-            reach("journal.append.before_sync")
-            os.fdatasync(self._file)
+            raw = b"".join(_encoded(values, columns) for values, columns in records)
+            try:
+                _write_all(self._file, raw)
+                reach("journal.append.before_sync")
+                os.fdatasync(self._file)
+            except OSError:
+                # Half a record would hide all that come after it.
+                os.ftruncate(self._file, self._end)
+                raise
+            self._end += len(raw)
             reach("journal.append.after_sync")
 
     def close(self) -> None:

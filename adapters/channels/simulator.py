@@ -15,6 +15,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -30,7 +31,7 @@ from adapters.channels.journal import AcceptedBatch, Journal, read_journal, read
 from adapters.channels.script import NO_REPLY, REPLY_TEXTS, SILENCE, Odds, answer_is_lost, fates
 from common.kernel.channel import SendOutcome
 from common.kernel.columns import Codes, Mask, Rows
-from common.kernel.refusal import invalid, missing
+from common.kernel.refusal import Fault, Refusal, invalid, missing
 from common.runtime.clock import Clock, SteppedClock, SystemClock
 from common.runtime.settings import Section, Tls
 from common.wire import tls
@@ -106,6 +107,9 @@ class Memory:
     def mark(self, tasks: NDArray[np.uint32], flag: int) -> None:
         self._reach(tasks)
         self._flags[tasks] |= np.uint8(flag)
+
+    def forget(self, tasks: NDArray[np.uint32], flag: int) -> None:
+        self._flags[tasks] &= np.uint8(~flag & 0xFF)
 
     def has(self, tasks: NDArray[np.uint32], flag: int) -> Mask:
         self._reach(tasks)
@@ -259,7 +263,12 @@ class Simulator(channel_pb2_grpc.ChannelServiceServicer):
         return self._lines[channel]
 
     async def _take(self, line: Line, batch: AcceptedBatch) -> None:
-        await self._keep(batch)
+        try:
+            await self._keep(batch)
+        except OSError as error:
+            line.memory[batch.work_order].forget(batch.tasks, TAKEN)
+            message = f"the journal cannot be written ({error.strerror}); nothing was taken, send it again later"
+            raise Refusal(Fault.BUSY, "THROTTLED", message, retry_seconds=1.0) from error
         line.schedule(batch, self._now_ms())
 
     async def _keep(self, batch: AcceptedBatch) -> None:
@@ -279,7 +288,9 @@ class Simulator(channel_pb2_grpc.ChannelServiceServicer):
                     ({"channel": line.name, "work_order": part.work_order, "kind": kind}, {"tasks": part.tasks})
                     for part in _by_work_order(parts)
                 ]
-                await self._on_disk(self._reported.append, records)
+                # Where the disk is full it may report them once more after a restart, which does no harm.
+                with suppress(OSError):
+                    await self._on_disk(self._reported.append, records)
             await asyncio.sleep(TICK_MS / 1000)
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 from adapters.warehouse.snapshots import Snapshot, Snapshots
 from common.kernel.columns import Keys
 from common.kernel.refusal import invalid, missing
-from common.kernel.tag import CHOICE, KEY, ORDINAL, PROVINCE, Catalogue
+from common.kernel.tag import CHOICE, KEY, ORDINAL, PROVINCE, Catalogue, Person
 
 MEMORY_LIMIT = "256MB"
 """What a query holds before it spills to disk."""
@@ -93,6 +94,17 @@ class DuckDbWarehouse:
         )
         yield from self._stream(query, keys)
 
+    def person(self, key: int, rules: Sequence[Condition], columns: Sequence[str] = ()) -> Person | None:
+        shown = [name for name in columns if name != PROVINCE]
+        names = [PROVINCE, *(f"coalesce({rule.sql('duckdb')}, FALSE)" for rule in rules), *self._quoted(shown)]
+        # The file is sorted by key, so the engine passes over all but one of its parts.
+        query = f"SELECT {', '.join(names)} FROM read_parquet(?) WHERE {KEY} = {int(key)}"  # noqa: S608
+        row = lookup_engine(self._snapshot.path.parent).cursor().execute(query, [str(self._snapshot.path)]).fetchone()
+        if row is None:
+            return None
+        split = 1 + len(rules)
+        return Person(row[0], tuple(row[1:split]), dict(zip(shown, row[split:], strict=True)))
+
     def _quoted(self, columns: Sequence[str]) -> list[str]:
         found = [(name, self.catalogue.find(name)) for name in columns]
         unknown = [name for name, tag in found if tag is None]
@@ -130,6 +142,12 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     connection.execute("SET temp_directory = ?", [str(scratch / "spill")])
     return connection
+
+
+@lru_cache(maxsize=1)
+def lookup_engine(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """One that stays: to open another takes longer than to find a person. Use a cursor of it."""
+    return connect(scratch)
 
 
 def quoted(name: str) -> str:

@@ -17,6 +17,7 @@ from common.kernel.tag import RESERVED, Tag
 
 DUPLICATE = "duplicate: the number is on an earlier line"
 COLLISION = "two numbers share one subscriber key; neither can be told apart, report both to HQ"
+ERASED = "this person's data was erased; the number comes in again once BSS says it was given to somebody new"
 NUMBERS_SHARE = 0.9
 NUMBERS_NOTE = "column {} holds phone numbers and is left out: a number lives in the vault only"
 _USUAL = r"^(\+?86|0086)?1[3-9][0-9]{9}$"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from adapters.warehouse.cell_type import ARROW
+from common.kernel.columns import Keys
 from common.kernel.refusal import conflict, missing
 from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Sensitivity, Tag, TagClass, TagType
 from common.runtime.failpoint import reach
@@ -26,13 +30,18 @@ _MANIFEST = re.compile(r"people-(\d{6})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Columns subscriber_key (int64, ascending, unique), ordinal (uint32, dense), province (int16) and the tags."""
+    """Columns subscriber_key (int64, ascending, unique), ordinal (uint32, unique), province (int16) and the tags."""
 
     version: int
     path: Path
     sha256: str
+    """Of the file as it was published: it names the people chosen from, though some were erased since."""
     rows: int
     catalogue: Catalogue
+    ordinals: int
+    """Above every ordinal ever given."""
+    forgotten: int = 0
+    """How many people were erased from it since."""
 
 
 def schema(tags: Iterable[Tag]) -> pa.Schema:
@@ -65,7 +74,8 @@ class Snapshots:
             for t in manifest["tags"]
         )
         path = self.directory / manifest["file"]
-        return Snapshot(version, path, manifest["sha256"], manifest["rows"], Catalogue(tags))
+        numbers = {name: manifest[name] for name in ("rows", "ordinals", "forgotten")}
+        return Snapshot(version, path, manifest["sha256"], catalogue=Catalogue(tags), **numbers)
 
     def publish(
         self, people: Iterable[pa.RecordBatch], catalogue: Catalogue, after: Snapshot | None = None
@@ -82,37 +92,83 @@ class Snapshots:
         os.close(handle)
         path = Path(temporary)
         try:
-            rows = _write(path, people, catalogue)
-            sha256 = _sha256(path)
+            written = _write(path, people, catalogue)
+            sha256, version = _sha256(path), last.version + 1 if last else 1
             if last and (last.sha256, last.catalogue) == (sha256, catalogue):
                 return last
-            snapshot = Snapshot((last.version if last else 0) + 1, self._file(last, sha256), sha256, rows, catalogue)
-            path.rename(snapshot.path)
-            self._announce(snapshot)
+            ordinals = max(written.ordinals, last.ordinals if last else 0)
+            snapshot = Snapshot(version, self._file(version, sha256), sha256, written.rows, catalogue, ordinals)
+            with self._exclusive():
+                if self.latest() != after:
+                    raise conflict("people were published or erased meanwhile; run this one again")
+                path.rename(snapshot.path)
+                self._announce(snapshot)
         finally:
             path.unlink(missing_ok=True)
         return snapshot
 
-    def _file(self, last: Snapshot | None, sha256: str) -> Path:
+    def find(self, version: int, keys: Keys) -> list[tuple[int, int, int]]:
+        """(subscriber_key, ordinal, province) of those of `keys` who are in a snapshot; nobody where it is gone."""
+        if version not in self.versions():
+            return []
+        wanted = pc.field(KEY).isin(pa.array(np.unique(keys)))
+        found = parquet.read_table(self.open(version).path, columns=[KEY, ORDINAL, PROVINCE], filters=wanted)
+        return [tuple(row.values()) for row in found.to_pylist()]
+
+    def forget(self, keys: Keys, keep: Collection[int]) -> None:
+        """Erase people from every snapshot, whoever else is in it staying as they are. Repeating it changes nothing.
+
+        The newest snapshot, and of the older ones those in `keep`, are written again without them; other older
+        snapshots that hold any of them are removed.
+        """
+        versions = self.versions()
+        for version in versions:
+            if not self.find(version, keys):
+                continue
+            if version == versions[-1] or version in keep:
+                self._rewrite(self.open(version), keys)
+            else:
+                self._manifest(version).unlink()
+        self._sweep()
+
+    def _rewrite(self, snapshot: Snapshot, keys: Keys) -> None:
+        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.directory)
+        os.close(handle)
+        path = Path(temporary)
+        try:
+            written = _write(path, _without(snapshot.path, keys), snapshot.catalogue)
+            gone = snapshot.forgotten + snapshot.rows - written.rows
+            file = self._file(snapshot.version, _sha256(path))
+            path.rename(file)
+            with self._exclusive():
+                self._replace(replace(snapshot, path=file, rows=written.rows, forgotten=gone))
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove the files that no snapshot is made of any more."""
+        with self._exclusive():
+            used = {self.open(version).path for version in self.versions()}
+            for path in set(self.directory.glob("people-*.parquet")) - used:
+                path.unlink()
+            _sync_directory(self.directory)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Whoever changes which files make up the snapshots, in whichever process, is alone."""
+        with (self.directory / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _file(self, version: int, sha256: str) -> Path:
         # Named by content too: two publishers of one version must not overwrite each other's file.
-        return self.directory / f"people-{(last.version if last else 0) + 1:06d}-{sha256[:12]}.parquet"
+        return self.directory / f"people-{version:06d}-{sha256[:12]}.parquet"
 
     def _manifest(self, version: int) -> Path:
         return self.directory / f"people-{version:06d}.json"
 
     def _announce(self, snapshot: Snapshot) -> None:
-        manifest = {
-            "version": snapshot.version,
-            "file": snapshot.path.name,
-            "sha256": snapshot.sha256,
-            "rows": snapshot.rows,
-            "tags": [asdict(tag) for tag in snapshot.catalogue],
-        }
-        temporary = snapshot.path.with_suffix(".json.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(manifest, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary = _write_manifest(snapshot)
         reach("snapshots.announce.before_sync")
         try:
             # A link, not a rename: it fails where the manifest is there already.
@@ -124,9 +180,48 @@ class Snapshots:
         _sync_directory(self.directory)
         reach("snapshots.announce.after_sync")
 
+    def _replace(self, snapshot: Snapshot) -> None:
+        temporary = _write_manifest(snapshot)
+        reach("snapshots.replace.before_sync")
+        temporary.replace(self._manifest(snapshot.version))
+        _sync_directory(self.directory)
+        reach("snapshots.replace.after_sync")
 
-def _write(path: Path, people: Iterable[pa.RecordBatch], catalogue: Catalogue) -> int:
-    rows, last_key = 0, -1
+
+def _write_manifest(snapshot: Snapshot) -> Path:
+    """On disk, beside the snapshot's file."""
+    manifest = {
+        "version": snapshot.version,
+        "file": snapshot.path.name,
+        "sha256": snapshot.sha256,
+        "rows": snapshot.rows,
+        "ordinals": snapshot.ordinals,
+        "forgotten": snapshot.forgotten,
+        "tags": [asdict(tag) for tag in snapshot.catalogue],
+    }
+    temporary = snapshot.path.with_suffix(".json.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def _without(path: Path, keys: Keys) -> Iterator[pa.RecordBatch]:
+    gone = pa.array(np.unique(keys))
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            yield batch.filter(pc.invert(pc.is_in(batch.column(KEY), gone)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    rows: int
+    ordinals: int
+
+
+def _write(path: Path, people: Iterable[pa.RecordBatch], catalogue: Catalogue) -> _Written:
+    rows, last_key, ordinals = 0, -1, 0
     with path.open("wb") as file:
         with parquet.ParquetWriter(file, schema(catalogue), compression="zstd", compression_level=1) as writer:
             for group in _groups(people, schema(catalogue)):
@@ -136,11 +231,12 @@ def _write(path: Path, people: Iterable[pa.RecordBatch], catalogue: Catalogue) -
                 last_key = int(keys[-1]) if len(keys) else last_key
                 writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
                 rows += group.num_rows
+                ordinals = max(ordinals, 1 + int(group.column(ORDINAL).to_numpy().astype(np.int64).max(initial=-1)))
         file.flush()
         reach("snapshots.write.before_sync")
         os.fsync(file.fileno())
     reach("snapshots.write.after_sync")
-    return rows
+    return _Written(rows, ordinals)
 
 
 def _groups(people: Iterable[pa.RecordBatch], wanted: pa.Schema) -> Iterator[pa.Table]:

@@ -22,6 +22,7 @@ from adapters.warehouse.duckdb_warehouse import connect, quoted
 from adapters.warehouse.people_rules import (
     COLLISION,
     DUPLICATE,
+    ERASED,
     NUMBERS_NOTE,
     duplicates,
     holds_numbers,
@@ -32,7 +33,7 @@ from adapters.warehouse.people_rules import (
 from adapters.warehouse.rejects import Rejects
 from adapters.warehouse.snapshots import Snapshot, Snapshots
 from adapters.warehouse.table_file import Batch, TableFile, first_rows, open_table
-from common.delivery import vault
+from common.delivery import erasures, vault
 from common.kernel.columns import Keys, Mask, Rows, in_sorted
 from common.kernel.province import PROVINCES
 from common.kernel.refusal import invalid, missing
@@ -111,6 +112,7 @@ def import_subscribers(
             reason = f"belongs to another province than {home} {PROVINCES[home].name_zh}; import it there"
             staged.reject(staged.provinces != home, province, reason, rejects)
         staged.reject(_known_otherwise(database, staged), number, COLLISION, rejects)
+        staged.reject(_erased(database, staged), number, ERASED, rejects)
         _refuse_nothing(table, staged, rejects)
         added = _fill_vault(database, staged)
         snapshot = _publish(snapshots, staged, tags, Path(scratch), new_people=True) if snapshots else None
@@ -272,6 +274,14 @@ def _known_otherwise(database: Database, staged: _Staged) -> Mask:
     return clashing
 
 
+def _erased(database: Database, staged: _Staged) -> Mask:
+    """Lines of people whose data was erased."""
+    with database.snapshot() as connection:
+        parts = [staged.keys[start : start + VAULT_ROWS] for start in range(0, len(staged.keys), VAULT_ROWS)]
+        marks = [erasures.erased(connection, part) for part in parts]
+    return np.concatenate([np.zeros(0, dtype=np.bool_), *marks])
+
+
 def _fill_vault(database: Database, staged: _Staged) -> int:
     rows = np.flatnonzero(staged.good)
     rows = rows[np.argsort(staged.keys[rows])]
@@ -298,7 +308,7 @@ def _publish(
             known = {tag.name.casefold(): tag.name for tag in last.catalogue}
         query = _merge_query(catalogue, known, tags, has_known=last is not None, new_people=new_people)
         people = connection.sql(query).to_arrow_reader(VAULT_ROWS)
-        return snapshots.publish(_numbered(people, last.rows if last else 0), catalogue, last)
+        return snapshots.publish(_numbered(people, last.ordinals if last else 0), catalogue, last)
 
 
 def _merged(old: Catalogue, tags: list[Tag]) -> Catalogue:

@@ -6,7 +6,7 @@ Callers own the transactions. Payloads are opaque.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 
@@ -114,13 +114,13 @@ def read_after(
     return [Entry(*row) for row in rows]
 
 
-def in_step(connection: Connection, peer: str, stream: str, place: Place) -> bool:
+def in_step(connection: Connection, peer: str, stream: str, place: Place, at: LogPosition | None = None) -> bool:
     """Whether this log can go on from where its reader stands.
 
     False where the reader is behind compaction, in another epoch, or ahead of this log or on another branch of it:
-    one of the two was restored from a backup.
+    one of the two was restored from a backup. `at` is the log's position, where it was read already.
     """
-    at = position(connection, peer, stream)
+    at = at or position(connection, peer, stream)
     return place.epoch == at.epoch and _chain_at(connection, peer, stream, at, place.sequence) == place.chain
 
 
@@ -146,17 +146,20 @@ def rejoin(connection: Connection, peer: str, stream: str, place: Place) -> tupl
     return Place(raise_epoch(connection, peer, stream, above=place.epoch).epoch, 0, 0), True
 
 
-def commit(connection: Connection, peer: str, stream: str, place: Place) -> bool:
-    """The reader has everything up to `place`. False, changing nothing, where that place is not in step."""
-    if not in_step(connection, peer, stream, place):
-        return False
-    connection.execute(_COMMIT, _of(peer, stream, through=place.sequence))
-    return True
-
-
-def compact(connection: Connection, peer: str, stream: str) -> int:
-    """Drop up to COMPACT_ENTRIES_MAX of the oldest entries the reader has; answers how many."""
+def commit(connection: Connection, peer: str, stream: str, place: Place) -> LogPosition | None:
+    """The reader has everything up to `place`. None, changing nothing, where that place is not in step."""
     at = position(connection, peer, stream)
+    if not in_step(connection, peer, stream, place, at):
+        return None
+    if place.sequence <= at.committed:
+        return at
+    connection.execute(_COMMIT, _of(peer, stream, through=place.sequence))
+    return replace(at, committed=place.sequence)
+
+
+def compact(connection: Connection, peer: str, stream: str, at: LogPosition | None = None) -> int:
+    """Drop up to COMPACT_ENTRIES_MAX of the oldest entries the reader has; answers how many."""
+    at = at or position(connection, peer, stream)
     through = min(at.committed, at.oldest + COMPACT_ENTRIES_MAX - 1)
     if through < at.oldest:
         return 0

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from common.delivery import decisions, facts, ledger, policies, settle
+from common.delivery import decisions, facts, fence, ledger, policies, settle, vault
 from common.delivery.outlet import Outlet
 from common.kernel.channel import Channel, VendorTerms
 from common.kernel.columns import Rows
 from common.kernel.contact_rules import AT_CLAIM, Considered, reasons
-from common.kernel.policy import SUBMIT_SECONDS, Policy, quiet_until
+from common.kernel.policy import SUBMIT_SECONDS, Policy, everybody_quiet, quiet_by_home
 from common.kernel.refusal import missing
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance
@@ -33,6 +34,21 @@ class Claimed:
     policy: Policy
     resent: bool = False
     """The vendor may have these already and must recognise them by their ids."""
+    zones: tuple[str, ...] = ()
+    """By which clocks those of `rows` live."""
+    asleep_until: int = 0
+    """Others of the block may be contacted from then on, when their own quiet hours end; 0: there are none."""
+    mark: int = 0
+    """What must be kept beside the store before any of it is sent; 0 where nothing is booked."""
+
+
+class Contacts(IntEnum):
+    """Whom a node may contact at a moment."""
+
+    NOBODY = 0
+    OWN = 1
+    """Only by its own tokens: of what HQ leased, nobody."""
+    ALL = 2
 
 
 def claim(
@@ -60,14 +76,20 @@ def claim(
         return nobody
     if not runs(order, channel, policy, now) or len(rows) == 0:
         return nobody
+    rows, zones, asleep_until = _awake(connection, block, rows, channel, policy, now)
+    if len(rows) == 0:
+        return replace(nobody, asleep_until=asleep_until)
     msisdns, considered = _consider(connection, order, block, rows, policy, now)
-    decisions.record(connection, order.name, number, "claim", rows, considered, limit)
+    made = decisions.record(connection, order.name, number, "claim", rows, considered, limit)
+    if made is not None:
+        outlet.decided(connection, made)
     why = reasons(AT_CLAIM, considered)
     block, suppressed = advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)
     allowed = np.flatnonzero(why == TaskReason.NONE)[:limit]
     block, booked = advance(block, rows[allowed], TaskEvent.BOOK, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([suppressed, booked]), outlet)
-    return Claimed(order, block, booked, msisdns[allowed], _submit_by(order, now), policy)
+    submit_by = _submit_by(order, now)
+    return Claimed(order, block, booked, msisdns[allowed], submit_by, policy, zones=zones, asleep_until=asleep_until)
 
 
 def reclaim(
@@ -90,6 +112,9 @@ def reclaim(
     nobody = Claimed(order, block, rows[:0], rows[:0], _submit_by(order, now), policy)
     if len(rows) == 0 or not runs(order, channel, policy, now):
         return nobody
+    rows, zones, asleep_until = _awake(connection, block, rows, channel, policy, now)
+    if len(rows) == 0:
+        return replace(nobody, asleep_until=asleep_until)
     msisdns, considered = _consider(connection, order, block, rows, policy, now)
     # An unanswered booking counts against the budget until its work order ends, so only the vendor's memory limits it.
     covered = block.submitted_at[rows].astype(np.int64) + terms.dedupe_seconds - SUBMIT_SECONDS > now
@@ -98,7 +123,8 @@ def reclaim(
     # Often the rule that forbids it is the answer to this very message.
     block, awaited = advance(block, rows[covered & ~again], TaskEvent.ACCEPT, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([lost, awaited]), outlet)
-    return Claimed(order, block, rows[again], msisdns[again], _submit_by(order, now), policy, resent=True)
+    submit_by = _submit_by(order, now)
+    return Claimed(order, block, rows[again], msisdns[again], submit_by, policy, True, zones, asleep_until)
 
 
 def take(
@@ -110,17 +136,18 @@ def take(
     limit: int,
     busy: Collection[tuple[str, int]],
     outlet: Outlet,
+    contacts: Contacts = Contacts.ALL,
 ) -> Claimed | None:
     """Claim the block whose turn it is, or answer None where nothing can be done now.
 
     Work orders go by priority, then start, then name; in each, unanswered messages go before new ones. Blocks in
     `busy` are passed over.
     """
-    for order in _due(connection, node, channel, now):
+    for order in _due(connection, node, channel, contacts, now):
         for number in _free(connection, order, TaskState.SUBMITTING, busy):
-            return reclaim(connection, order, number, now, channel, terms, outlet)
+            return _marked(connection, reclaim(connection, order, number, now, channel, terms, outlet))
         for number in _free(connection, order, TaskState.OPEN, busy):
-            return claim(connection, order, number, now, channel, limit, outlet)
+            return _marked(connection, claim(connection, order, number, now, channel, limit, outlet))
     return None
 
 
@@ -134,19 +161,26 @@ def ending(order: WorkOrder, now: int) -> tuple[TaskEvent, TaskReason] | None:
 
 
 def runs(order: WorkOrder, channel: Channel, policy: Policy, now: int) -> bool:
-    """Whether the work order may contact people at this moment."""
+    """Whether the work order may contact anybody at this moment."""
     in_window = order.start_at <= now < order.end_at
-    return order.state is WorkOrderState.ACCEPTED and in_window and quiet_until(policy, channel, now) is None
+    return order.state is WorkOrderState.ACCEPTED and in_window and not everybody_quiet(policy, channel, now)
 
 
 def _submit_by(order: WorkOrder, now: int) -> int:
     return min(now + SUBMIT_SECONDS, order.end_at)
 
 
-def _due(connection: Connection, node: str, channel: Channel, now: int) -> list[WorkOrder]:
-    policy = policies.in_force(connection)
+def _marked(connection: Connection, claimed: Claimed) -> Claimed:
+    return replace(claimed, mark=fence.raise_mark(connection)) if len(claimed.rows) else claimed
+
+
+def _due(connection: Connection, node: str, channel: Channel, contacts: Contacts, now: int) -> list[WorkOrder]:
+    policy, received = policies.in_force(connection), policies.received(connection)
     accepted = ledger.work_orders(connection, node=node, states=[WorkOrderState.ACCEPTED])
-    due = [order for order in accepted if order.channel == channel.name and runs(order, channel, policy, now)]
+    # Bulk may overtake the policy it was issued by, above all at a node that is new.
+    ready = [order for order in accepted if order.channel == channel.name and order.policy_version <= received]
+    allowed = [order for order in ready if contacts >= (Contacts.ALL if order.leased else Contacts.OWN)]
+    due = [order for order in allowed if runs(order, channel, policy, now)]
     return sorted(due, key=lambda order: (-order.priority, order.start_at, order.name))
 
 
@@ -163,8 +197,21 @@ def _load(connection: Connection, work_order: WorkOrder, number: int) -> tuple[W
     return order, block
 
 
+def _awake(
+    connection: Connection, block: TaskBlock, rows: Rows, channel: Channel, policy: Policy, now: int
+) -> tuple[Rows, tuple[str, ...], int]:
+    """(those of `rows` whose hour it is, by which clocks they live, when the first of the others may be contacted)."""
+    if not policy.zones:
+        return rows, (channel.zone,), 0
+    homes = vault.provinces_of(connection, block.keys[rows])
+    until = quiet_by_home(policy, channel, now, homes)
+    awake, asleep = until == 0, until[until > 0]
+    zones = {policy.zone(channel, home) for home in np.unique(homes[awake]).tolist()}
+    return rows[awake], tuple(sorted(zones)), int(asleep.min()) if len(asleep) else 0
+
+
 def _consider(
     connection: Connection, order: WorkOrder, block: TaskBlock, rows: Rows, policy: Policy, now: int
 ) -> tuple[NDArray[np.int64], Considered]:
-    msisdns, known = facts.at_claim(connection, order, block.keys[rows], policy)
+    msisdns, known = facts.at_claim(connection, order, block.keys[rows], policy, now)
     return msisdns, Considered(len(rows), facts.terms_of(order), policy, known, now)

@@ -1,37 +1,25 @@
-"""What each decision was made of, kept with its versions so that it can be explained and made again."""
+"""Every decision of this node, and at HQ those that provinces told of, kept to be explained and made again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+import numpy as np
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select
 
 from common.delivery.tables import decision
 from common.kernel.columns import Rows
-from common.kernel.contact_rules import Considered, Facts, from_bytes, to_bytes
+from common.kernel.contact_rules import STAGES, Considered, Facts
+from common.kernel.decision import Decision, decided, from_bytes, to_bytes
 
 _OF_BLOCK = (decision.c.work_order == bindparam("of"), decision.c.number == bindparam("at"))
-_RUNS = select(func.coalesce(func.max(decision.c.run), 0)).where(*_OF_BLOCK)
+_OF_STAGE = (*_OF_BLOCK, decision.c.stage == bindparam("in_stage"))
+_RUNS = select(func.coalesce(func.max(decision.c.run), 0)).where(*_OF_STAGE)
+_THERE = select(exists().where(*_OF_STAGE, decision.c.run == bindparam("as_run")))
 _INSERT = insert(decision)
-_ALL = select(decision).where(*_OF_BLOCK).order_by(decision.c.run)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`rows` of a block were considered; of those no rule forbade, the first `limit` were taken."""
-
-    work_order: str
-    number: int
-    run: int
-    stage: str
-    decided_at: int
-    policy_version: int
-    limit: int
-    rivals: tuple[str, ...]
-    rows: Rows
-    facts: Facts
+_ALL = select(decision).where(*_OF_BLOCK)
 
 
 def record(
@@ -43,36 +31,63 @@ def record(
     considered: Considered,
     limit: int,
     rivals: Sequence[str] = (),
-) -> None:
-    """Keep it, in the transaction of what was decided."""
-    run = 1 + int(connection.execute(_RUNS, {"of": work_order, "at": number}).scalar_one())
-    row = {
-        "work_order": work_order,
-        "number": number,
-        "run": run,
-        "stage": stage,
-        "decided_at": considered.now,
-        "policy_version": considered.policy.version,
-        "limit": limit,
-        "rivals": json.dumps(list(rivals)),
-        "facts": to_bytes(rows, considered.facts),
+) -> Decision | None:
+    """Keep it, in the transaction of what was decided; answers what was kept. None where nothing was decided."""
+    run = 1 + int(connection.execute(_RUNS, {"of": work_order, "at": number, "in_stage": stage}).scalar_one())
+    made = decided((work_order, number), stage, run, rows, considered, limit, tuple(rivals))
+    if len(made.rows) == 0:
+        return None
+    connection.execute(_INSERT, _row(made))
+    return made
+
+
+def put(connection: Connection, made: Decision) -> bool:
+    """Keep what another node decided. False, changing nothing, where it is known."""
+    named = {"of": made.work_order, "at": made.number, "in_stage": made.stage, "as_run": made.run}
+    if connection.execute(_THERE, named).scalar():
+        return False
+    connection.execute(_INSERT, _row(made))
+    return True
+
+
+def of_block(connection: Connection, work_order: str, number: int) -> list[Decision]:
+    """All that were made about a block, in order. One that cannot be read any more decides nothing: it has no rows."""
+    found = [_decision(row) for row in connection.execute(_ALL, {"of": work_order, "at": number})]
+    return sorted(found, key=lambda made: (tuple(STAGES).index(made.stage), made.run))
+
+
+def _row(made: Decision) -> dict[str, Any]:
+    return {
+        "work_order": made.work_order,
+        "number": made.number,
+        "stage": made.stage,
+        "run": made.run,
+        "decided_at": made.decided_at,
+        "policy_version": made.policy_version,
+        "rivals": json.dumps(made.rivals),
+        "facts": to_bytes(made.rows, made.facts),
+        "digest": made.digest,
     }
-    connection.execute(_INSERT, row)
 
 
-def of_block(connection: Connection, work_order: str, number: int) -> Iterator[Decision]:
-    """All that were made about a block, in order."""
-    for row in connection.execute(_ALL, {"of": work_order, "at": number}):
-        rows, facts = from_bytes(row.facts)
-        yield Decision(
-            work_order=row.work_order,
-            number=row.number,
-            run=row.run,
-            stage=row.stage,
-            decided_at=row.decided_at,
-            policy_version=row.policy_version,
-            limit=row.limit,
-            rivals=tuple(json.loads(row.rivals)),
-            rows=rows,
-            facts=facts,
-        )
+def _decision(row: Row[Any]) -> Decision:
+    rows, facts = _read(row.facts)
+    return Decision(
+        work_order=row.work_order,
+        number=row.number,
+        stage=row.stage,
+        run=row.run,
+        decided_at=row.decided_at,
+        policy_version=row.policy_version,
+        rivals=tuple(json.loads(row.rivals)),
+        rows=rows,
+        facts=facts,
+        digest=bytes(row.digest),
+    )
+
+
+def _read(record: bytes) -> tuple[Rows, Facts]:
+    try:
+        return from_bytes(record)
+    except ValueError:
+        return np.zeros(0, dtype=np.int64), {}

@@ -13,7 +13,9 @@ import numpy as np
 from sqlalchemy import Connection
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from common.delivery.claim import Claimed, take
+from common.delivery import policies
+from common.delivery.claim import Claimed, Contacts, take
+from common.delivery.fence import Fence
 from common.delivery.outlet import Outlet
 from common.delivery.pace import Pace, back_off
 from common.delivery.record import NO_ANSWER, Recorded, record
@@ -39,6 +41,7 @@ BATCHES_IN_FLIGHT = 4
 IDLE_SECONDS = 0.25
 """How soon a lane with nothing to do looks again, unrung."""
 TERMS_RETRY_SECONDS_MAX = 5.0
+ASLEEP_SECONDS_MAX = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +58,9 @@ class Delivery:
     outlet: Outlet
     node: str
     bell: Callable[[], None]
-    may_contact: Callable[[], bool]
-    """False while this node cannot know who asked to be left alone: then nothing new is claimed."""
+    may_contact: Callable[[Policy], Contacts]
+    """Whom, at this moment; asked in the transaction that claims."""
+    fence: Fence | None = None
     busy: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -95,10 +99,11 @@ class Lane:
                     group.create_task(self._deliver(claimed, terms, pace, started + SUBMIT_SECONDS))
 
     async def _claim(self, terms: VendorTerms) -> Claimed | None:
-        if not self._delivery.may_contact():
-            return None
         try:
             claimed = await self._delivery.database.write(self._take, terms)
+            if claimed is not None and not await self._kept(claimed):
+                self._delivery.busy.discard(_place(claimed))
+                claimed = None
         except StoreUnavailable:
             # What was booked nonetheless is found unanswered for when the store is back, as after a crash.
             self._delivery.busy.discard(self._taking or ("", 0))
@@ -107,6 +112,10 @@ class Lane:
             return None
         self._outages = 0
         return claimed
+
+    async def _kept(self, claimed: Claimed) -> bool:
+        fence = self._delivery.fence
+        return fence is None or not claimed.mark or await fence.keep(claimed.mark)
 
     async def _terms(self) -> VendorTerms:
         waits = wait_random_exponential(multiplier=0.1, max=TERMS_RETRY_SECONDS_MAX)
@@ -119,10 +128,17 @@ class Lane:
 
     def _take(self, connection: Connection, terms: VendorTerms) -> Claimed | None:
         delivery, now = self._delivery, self._delivery.clock.now()
+        contacts = delivery.may_contact(policies.in_force(connection))
+        if contacts is Contacts.NOBODY:
+            return None
         passed_over = delivery.busy | self._cooling()
-        limit = self._limit(terms)
-        claimed = take(connection, delivery.node, self._channel, terms, now, limit, passed_over, delivery.outlet)
+        claimed = take(
+            connection, delivery.node, self._channel, terms, now, self._limit(terms), passed_over, delivery.outlet,
+            contacts,
+        )  # fmt: skip
         if claimed is not None:
+            if delivery.fence is not None and claimed.mark:
+                delivery.fence.check(connection)
             self._taking = _place(claimed)
             delivery.busy.add(self._taking)
         return claimed
@@ -145,6 +161,8 @@ class Lane:
             if len(claimed.rows):
                 outcomes = await self._send_all(claimed, terms, pace, deadline)
                 self._learn(_place(claimed), await self._record(claimed, outcomes, terms))
+            elif claimed.asleep_until:
+                self._pass_over(claimed)
         finally:
             delivery.busy.discard(_place(claimed))
             self._blocks.release()
@@ -154,10 +172,10 @@ class Lane:
         """Insists: what vendors answered is known nowhere else, and recording it again changes nothing."""
         delivery, dedupes = self._delivery, terms.dedupe_seconds > 0
         waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
-        insist = AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits)
-        done: Recorded = await insist(
-            delivery.database.write, record, claimed, outcomes, dedupes, delivery.clock.now(), delivery.outlet
-        )
+        now = delivery.clock.now()
+        async for attempt in AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits):
+            with attempt:
+                done = await delivery.database.write(record, claimed, outcomes, dedupes, now, delivery.outlet)
         return done
 
     async def _send_all(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> Codes:
@@ -167,10 +185,10 @@ class Lane:
         async with asyncio.TaskGroup() as group:
             for start in range(0, len(outcomes), size):
                 part = slice(start, start + size)
-                group.create_task(self._send(_batch(claimed, part), claimed.policy, outcomes[part], pace, deadline))
+                group.create_task(self._send(_batch(claimed, part), claimed, outcomes[part], pace, deadline))
         return outcomes
 
-    async def _send(self, batch: OutboundBatch, policy: Policy, outcomes: Codes, pace: Pace, deadline: float) -> None:
+    async def _send(self, batch: OutboundBatch, claimed: Claimed, outcomes: Codes, pace: Pace, deadline: float) -> None:
         """Fill in `outcomes`, sending again only what definitely never arrived, until `deadline` (monotonic)."""
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(NeverAccepted),
@@ -181,7 +199,7 @@ class Lane:
         async with self._batches:
             await pace.take(len(outcomes))
             try:
-                answer: SendAnswer = await attempts(self._attempt, batch, policy, deadline)
+                answer: SendAnswer = await attempts(self._attempt, batch, claimed, deadline)
             except NeverAccepted:
                 outcomes[:] = SendOutcome.THROTTLED
             except NoAnswer as silence:
@@ -191,12 +209,13 @@ class Lane:
                 if answer.pause_seconds > 0:
                     pace.hold(answer.pause_seconds)
 
-    async def _attempt(self, batch: OutboundBatch, policy: Policy, deadline: float) -> SendAnswer:
+    async def _attempt(self, batch: OutboundBatch, claimed: Claimed, deadline: float) -> SendAnswer:
         left = deadline - self._delivery.clock.monotonic()
         if left <= 0:
             raise NeverAccepted("submit_by has passed")
-        if quiet_until(policy, self._channel, self._delivery.clock.now()) is not None:
-            raise NeverAccepted("the channel's quiet hours have begun")
+        now = self._delivery.clock.now()
+        if any(quiet_until(claimed.policy, self._channel, now, zone) is not None for zone in claimed.zones):
+            raise NeverAccepted("quiet hours have begun")
         try:
             async with asyncio.timeout(left):
                 return await self._port.send(batch)
@@ -214,6 +233,11 @@ class Lane:
             self._not_before.pop(place, None)
         self._setbacks = self._setbacks + 1 if done.pending and not done.accepted else 0
         self._rest_until = now + back_off(self._setbacks) if self._setbacks else 0.0
+
+    def _pass_over(self, claimed: Claimed) -> None:
+        """Everybody left in the block is asleep; a new policy or a stepped clock may wake them earlier than thought."""
+        asleep = min(claimed.asleep_until - self._delivery.clock.now(), ASLEEP_SECONDS_MAX)
+        self._not_before[_place(claimed)] = self._delivery.clock.monotonic() + asleep
 
     async def _rest(self) -> None:
         rest = self._rest_until - self._delivery.clock.monotonic()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
+from common.delivery import erasures
 from common.delivery.tables import STATE_COLUMNS, task_block, work_order
 from common.kernel.task import TaskState
 from common.kernel.task_block import TaskBlock
@@ -39,6 +40,11 @@ _BLOCK = select(
     task_block.c.work_order, task_block.c.number, task_block.c.texts, *(task_block.c[name] for name in _STORED)
 ).where(*_IS_BLOCK)
 _BLOCK_THERE = select(task_block.c.number).where(*_IS_BLOCK)
+_BLOCKS_OVER = (
+    select(task_block.c.work_order, task_block.c.number)
+    .where(task_block.c.first_key <= bindparam("key"), task_block.c.last_key >= bindparam("key"))
+    .order_by(task_block.c.work_order, task_block.c.number)
+)
 _INSERT_BLOCK = insert(task_block)
 _UPDATE_BLOCK = update(task_block).where(*_IS_BLOCK)
 _NUMBERS: dict[TaskState | None, Select[int]] = {
@@ -92,9 +98,10 @@ def has_block(connection: Connection, work_order: str, number: int) -> bool:
 
 
 def insert_block(connection: Connection, block: TaskBlock) -> bool:
-    """False, changing nothing, where the block is there already."""
+    """False, changing nothing, where the block is there already. What it would tell the erased is not kept."""
     if has_block(connection, block.work_order, block.number):
         return False
+    block = erasures.forgotten(connection, block)
     row = {
         "work_order": block.work_order,
         "number": block.number,
@@ -118,6 +125,12 @@ def save_block(connection: Connection, block: TaskBlock) -> None:
     connection.execute(_UPDATE_BLOCK, values | _named(block.work_order, block.number))
 
 
+def save_texts(connection: Connection, block: TaskBlock) -> None:
+    """Rewrite the texts of a block that is there."""
+    values = _blobs(block, ("text_refs",)) | {"texts": json.dumps(block.texts, ensure_ascii=False)}
+    connection.execute(_UPDATE_BLOCK, values | _named(block.work_order, block.number))
+
+
 def block_numbers(connection: Connection, work_order: str, *, with_state: TaskState | None = None) -> list[int]:
     """Ascending; only blocks holding a task in `with_state`, where it is given."""
     return list(connection.execute(_NUMBERS[with_state], {"of": work_order}).scalars())
@@ -127,6 +140,15 @@ def blocks(connection: Connection, work_order: str) -> Iterator[TaskBlock]:
     """All blocks by number, one in memory at a time."""
     for number in block_numbers(connection, work_order):
         yield _block(connection.execute(_BLOCK, _named(work_order, number)).one())
+
+
+def tasks_of(connection: Connection, key: int) -> Iterator[tuple[TaskBlock, int]]:
+    """Every task of a subscriber: its block and its row there, by work order."""
+    for name, number in connection.execute(_BLOCKS_OVER, {"key": key}).all():
+        block = _block(connection.execute(_BLOCK, _named(name, number)).one())
+        row = int(np.searchsorted(block.keys, key))
+        if block.keys[row] == key:
+            yield block, row
 
 
 def counts(connection: Connection, work_order: str) -> dict[TaskState, int]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, bindparam, exists, select
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, update
 
+from common.delivery import erasures
 from common.delivery.tables import order_record
 from common.kernel.columns import Keys, Mask
 from common.kernel.order import OrderChange, OrderRecords
 from common.runtime import bulk
 
 NUMBERS_PER_STATEMENT = 5_000
+NOBODY = 0
+"""The subscriber key of orders whose customer was erased: they count as sales, and are nobody's."""
 
 
 def put_orders(connection: Connection, records: OrderRecords, observed_at: int) -> Mask:
-    """Store the records not known yet; answers which those are. What is stored never changes."""
+    """Store the records not known yet; answers which those are. What is stored changes only by `unlink`."""
+    records = _unlinked(connection, records)
     known = _known(connection, records)
     new = np.zeros(len(records), dtype=np.bool_)
     for row, identity in enumerate(_identities(records)):
@@ -28,7 +34,8 @@ def put_orders(connection: Connection, records: OrderRecords, observed_at: int) 
 
 
 def new_orders(connection: Connection, records: OrderRecords, observed_at: int) -> OrderRecords:
-    """Store the records not known yet; answers them."""
+    """Store the records not known yet; answers them, as they are kept."""
+    records = _unlinked(connection, records)
     return records.take(np.flatnonzero(put_orders(connection, records, observed_at)))
 
 
@@ -40,6 +47,24 @@ def owners_between(connection: Connection, offer: str, first: int, last: int) ->
     """
     rows = connection.execute(_OWNERS, {"of_offer": offer, "first": first, "last": last})
     return np.fromiter(rows.scalars(), dtype=np.int64)
+
+
+def ordered_between(connection: Connection, first: int, last: int, since: int) -> tuple[Keys, NDArray[np.int64]]:
+    """(keys, when) of the last order of anything after `since` by keys in [first, last], ascending."""
+    rows = connection.execute(_ORDERED, {"first": first, "last": last, "since": since}).all()
+    table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def orders_of_subscriber(connection: Connection, key: int) -> OrderRecords:
+    """Every record of one person, by time."""
+    return records_of(connection.execute(_OF_SUBSCRIBER, {"key": key}).all())
+
+
+def unlink(connection: Connection, key: int, through: int | None = None) -> int:
+    """Make the records of `key` nobody's, those accepted up to `through` where it is given; answers how many."""
+    latest = np.iinfo(np.int64).max if through is None else through
+    return int(connection.execute(_UNLINK, {"key": key, "through": int(latest)}).rowcount)
 
 
 def orders_of_offer(connection: Connection, offer: str) -> OrderRecords:
@@ -81,6 +106,32 @@ def _owners() -> Select[tuple[int]]:
 
 
 _OWNERS = _owners()
+_ORDERED = (
+    select(order_record.c.subscriber_key, func.max(order_record.c.accepted_at))
+    .where(
+        order_record.c.subscriber_key.between(bindparam("first"), bindparam("last")),
+        order_record.c.accepted_at > bindparam("since"),
+        order_record.c.change == int(OrderChange.SUBSCRIBED),
+    )
+    .group_by(order_record.c.subscriber_key)
+    .order_by(order_record.c.subscriber_key)
+)
+_OF_SUBSCRIBER = (
+    select(*RECORD)
+    .where(order_record.c.subscriber_key == bindparam("key"))
+    .order_by(order_record.c.accepted_at, order_record.c.order_number, order_record.c.revision)
+)
+_UNLINK = (
+    update(order_record)
+    .where(order_record.c.subscriber_key == bindparam("key"), order_record.c.accepted_at <= bindparam("through"))
+    .values(subscriber_key=NOBODY)
+)
+
+
+def _unlinked(connection: Connection, records: OrderRecords) -> OrderRecords:
+    """Nobody's, where the customer is erased."""
+    erased = erasures.erased(connection, records.keys)
+    return replace(records, keys=np.where(erased, NOBODY, records.keys)) if erased.any() else records
 
 
 def _identities(records: OrderRecords) -> zip[tuple[str, str, int]]:

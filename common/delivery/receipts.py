@@ -14,6 +14,7 @@ from common.delivery.tables import stray_report
 from common.kernel.channel import Receipts, ReceiptStage, Replies
 from common.kernel.columns import Codes, Keys, Mask, Rows
 from common.kernel.reply import intent
+from common.kernel.stop import StopScope, stops_of
 from common.kernel.task import Response, TaskEvent, TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, advance, respond
 from common.runtime import bulk
@@ -34,6 +35,10 @@ _REASONS[ReceiptStage.UNDELIVERABLE] = TaskReason.UNDELIVERABLE
 _REASONS[ReceiptStage.EXPIRED] = TaskReason.VENDOR_EXPIRED
 
 
+_SCOPES = {Response.OPTED_OUT: StopScope.ALL, Response.REFUSED: StopScope.REFUSED}
+"""What a reply forbids."""
+
+
 def apply_receipts(connection: Connection, receipts: Receipts, now: int, outlet: Outlet) -> int:
     """Answers how many receipts matched no message this node sent; those are noted and change nothing."""
     believed = (receipts.happened_at <= now + FUTURE_SECONDS_MAX) & np.isin(receipts.stages, list(ReceiptStage))
@@ -50,14 +55,15 @@ def apply_receipts(connection: Connection, receipts: Receipts, now: int, outlet:
 
 
 def apply_replies(connection: Connection, replies: Replies, now: int, outlet: Outlet, keys_of: KeysOf) -> int:
-    """Answers how many replies matched no message this node sent; a STOP among them counts all the same."""
+    """Answers how many replies matched no message this node sent; a STOP or a no among them counts all the same."""
     if not replies.replies:
         return 0
     keys = keys_of([reply.msisdn for reply in replies.replies])
     responses = np.array([intent(reply.text) for reply in replies.replies], dtype=np.uint8)
     happened_at = np.array([reply.happened_at for reply in replies.replies], dtype=np.int64)
-    stop = responses == Response.OPTED_OUT
-    _stop(connection, keys[stop], np.minimum(happened_at[stop], now), outlet)
+    for response, scope in _SCOPES.items():
+        said = np.flatnonzero(responses == response)
+        _stop(connection, keys[said], np.clip(happened_at[said], 0, now), scope, outlet)
     return _respond(connection, replies, keys, responses, happened_at, now, outlet)
 
 
@@ -101,11 +107,12 @@ def _advance(
     settle.save(connection, block, changed, outlet)
 
 
-def _stop(connection: Connection, keys: Keys, times: NDArray[np.int64], outlet: Outlet) -> None:
-    lifted = np.zeros(len(keys), dtype=np.bool_)
-    new = stops.put_stops(connection, keys, times, lifted)
-    if len(new):
-        outlet.stopped(connection, keys[new], times[new], lifted[new])
+def _stop(connection: Connection, keys: Keys, times: NDArray[np.int64], scope: StopScope, outlet: Outlet) -> None:
+    if len(keys):
+        said = stops_of(keys, times.astype(np.uint32), np.zeros(len(keys), dtype=np.bool_), scope)
+        new = stops.put_stops(connection, said)
+        if len(new):
+            outlet.stopped(connection, said.take(new))
 
 
 def _grouped(

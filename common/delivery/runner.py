@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection
 
 from common.delivery import sweep
+from common.delivery.claim import Contacts
+from common.delivery.fence import Fence
 from common.delivery.lane import Delivery, Lane
 from common.delivery.outlet import Outlet
 from common.kernel.channel import Channel, ChannelPort
+from common.kernel.policy import Policy
 from common.kernel.work_order import WorkOrder
 from common.runtime.clock import Clock
 from common.runtime.database import Database
@@ -25,7 +28,7 @@ SWEEP_BLOCKS = 16
 
 class Runner:
     """`channels` are those this node runs and `ports` the vendor of each. `bell` is called after every commit.
-    While `may_contact` answers False nothing new is claimed; what has been submitted goes on.
+    Whom `may_contact` leaves out is not claimed; what has been submitted goes on.
 
     Nothing here remembers what was sent: all of it is in the ledger, so a runner may be killed at any moment and
     another started on the same store. Two must never run on one store at once.
@@ -40,9 +43,10 @@ class Runner:
         outlet: Outlet,
         node: str,
         bell: Callable[[], None],
-        may_contact: Callable[[], bool] = lambda: True,
+        may_contact: Callable[[Policy], Contacts] = lambda _policy: Contacts.ALL,
+        fence: Fence | None = None,
     ) -> None:
-        self._delivery = Delivery(database, clock, outlet, node, bell, may_contact)
+        self._delivery = Delivery(database, clock, outlet, node, bell, may_contact, fence)
         self._channels = dict(channels)
         self._lanes = [Lane(self._delivery, channels[name], port) for name, port in ports.items()]
         self._swept_at: int | None = None

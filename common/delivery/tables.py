@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from common.kernel.task import TaskState
@@ -29,6 +30,12 @@ vault = Table(
     Column("active", Boolean, nullable=False, doc="False once BSS says the subscriber left."),
     Column("home_since", BigInteger, nullable=False, server_default="0", doc="When this became the home; 0: always."),
     sqlite_with_rowid=False,
+)
+Index(
+    "vault_by_home_since",
+    vault.c.home_since,
+    sqlite_where=text("home_since > 0"),
+    postgresql_where=text("home_since > 0"),
 )
 
 stop = Table(
@@ -58,6 +65,8 @@ erasure = Table(
     metadata,
     Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
     Column("erased_at", BigInteger, nullable=False),
+    Column("lifted", Boolean, nullable=False, doc="The number was given to somebody new then."),
+    Column("province", SmallInteger, nullable=False, server_default="0", doc="The home before; 0: not known."),
     sqlite_with_rowid=False,
 )
 
@@ -84,13 +93,13 @@ decision = Table(
     metadata,
     Column("work_order", String(200), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False, doc="Of the block."),
-    Column("run", Integer, primary_key=True, autoincrement=False),
-    Column("stage", String(8), nullable=False, doc='"issue" or "claim".'),
+    Column("stage", String(8), primary_key=True, doc='"issue" or "claim".'),
+    Column("run", Integer, primary_key=True, autoincrement=False, doc="From 1 in each stage."),
     Column("decided_at", BigInteger, nullable=False),
     Column("policy_version", Integer, nullable=False),
-    Column("limit", Integer, nullable=False, doc="How many could be booked at most."),
     Column("rivals", Text, nullable=False, doc="JSON list of the work orders that facts of rivals point into."),
-    Column("facts", LargeBinary, nullable=False, doc="What it was made of, as common.kernel.contact_rules writes it."),
+    Column("facts", LargeBinary, nullable=False, doc="Whom it decided and why, as common.kernel.decision writes it."),
+    Column("digest", LargeBinary, nullable=False, doc="Of everything it was made of and what followed."),
 )
 
 order_record = Table(
@@ -106,6 +115,7 @@ order_record = Table(
     Column("accepted_at", BigInteger, nullable=False),
     Column("observed_at", BigInteger, nullable=False),
     Index("order_record_by_offer", "offer", "subscriber_key"),
+    Index("order_record_by_subscriber", "subscriber_key"),
 )
 
 source_place = Table(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, false, select, update
+from sqlalchemy import Connection, bindparam, delete, false, select, update
 
+from common.delivery import erasures
 from common.delivery.tables import vault
-from common.kernel.columns import Keys, Mask, Rows
+from common.kernel.columns import Keys, Mask, Rows, Times
 from common.runtime import bulk
+
+_CAME = (
+    update(vault)
+    .where(vault.c.subscriber_key == bindparam("of"), vault.c.home_since < bindparam("moment"))
+    .values(home_since=bindparam("moment"))
+)
 
 
 def put_subscribers(
@@ -16,14 +23,14 @@ def put_subscribers(
 ) -> tuple[int, Rows]:
     """Add people, or re-home those known; answers how many were new and the rows quarantined.
 
-    A row is quarantined, and nothing of it kept, where its key already belongs to another number. Someone known
-    stays active or inactive as they were.
+    A row is quarantined, and nothing of it kept, where its key already belongs to another number, or to somebody who
+    was erased. Someone known stays active or inactive as they were.
     """
     provinces = np.broadcast_to(np.asarray(province, dtype=np.int64), keys.shape)
     unique, first, places = np.unique(keys, return_index=True, return_inverse=True)
     stored, known, _ = people(connection, unique)
     holders = np.where(known, stored, msisdns[first])
-    clash = holders[places] != msisdns
+    clash = (holders[places] != msisdns) | erasures.erased(connection, keys)
     kept = known | ~clash[first]
     rows = np.flatnonzero(~clash)
     homes = np.zeros(len(unique), dtype=np.int64)
@@ -67,6 +74,19 @@ def inactive_between(connection: Connection, first: int, last: int) -> Keys:
         .order_by(vault.c.subscriber_key)
     )
     return np.array(connection.execute(query).scalars().all(), dtype=np.int64)
+
+
+def remove(connection: Connection, keys: Keys) -> None:
+    """Forget the numbers of `keys` and all else the vault has of them."""
+    for part in np.array_split(keys, 1 + len(keys) // 500):
+        connection.execute(delete(vault).where(vault.c.subscriber_key.in_(part.tolist())))
+
+
+def set_home_since(connection: Connection, keys: Keys, moments: Times) -> None:
+    """Record when each came to be at home here; the latest says. Unknown keys are passed over."""
+    rows = [{"of": key, "moment": moment} for key, moment in zip(keys.tolist(), moments.tolist(), strict=True)]
+    if rows:
+        connection.execute(_CAME, rows)
 
 
 def set_active(connection: Connection, keys: Keys, active: Mask) -> None:

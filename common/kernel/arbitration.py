@@ -57,6 +57,17 @@ class Requests:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def take(self, rows: Rows) -> Requests:
+        return Requests(
+            self.keys[rows],
+            self.priorities[rows],
+            self.scores[rows],
+            self.ids[rows],
+            self.kinds[rows],
+            self.pools[rows],
+            self.campaigns[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -67,7 +78,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """`caps`: the first cap that had nothing left, else -1.
+    """`caps`: the cap that had nothing left, else -1; of several, one that had nothing before anybody asked.
 
     `rivals`: the request that took the last contact of that cap, or the last place of the pool; else NOBODY.
     """
@@ -75,12 +86,16 @@ class Decisions:
     verdicts: Codes
     rivals: Rows
     caps: NDArray[np.int64]
+    spent: NDArray[np.int32]
+    """By cap and person: what the ledger held before anybody asked."""
+    people: Rows
+    """Each request's person, as a column of `spent`."""
 
 
 def decide(requests: Requests, ledger: Ledger, caps: Sequence[Cap], pools: Sequence[Pool], now: int) -> Decisions:
     if len(requests) == 0:
         nothing = np.zeros(0, dtype=np.int64)
-        return Decisions(nothing.astype(np.uint8), nothing, nothing)
+        return Decisions(nothing.astype(np.uint8), nothing, nothing, np.zeros((len(caps), 0), np.int32), nothing)
     table = _Table(requests, ledger, caps, pools, now)
     for rows in _by_priority(table) if (table.pools != NO_POOL).any() else [np.arange(len(requests))]:
         held = table.settle(rows, *_shares(table, rows))
@@ -96,7 +111,7 @@ class _Table:
         self, requests: Requests, ledger: Ledger, caps: Sequence[Cap], pools: Sequence[Pool], now: int
     ) -> None:
         rows = len(requests)
-        people = _dense(requests.keys)
+        people = self.asked = _dense(requests.keys)
         turns = _coded(-requests.priorities, -requests.scores, requests.ids)
         self.order = np.argsort(_coded(people, turns))
         self.people = people[self.order]
@@ -108,7 +123,8 @@ class _Table:
         self.covers = covers.take(requests.kinds[self.order], axis=1)
         contacts = np.array([cap.contacts for cap in caps], dtype=np.int32)
         asked_for = requests.keys[self.order[_starts(self.people)]]
-        self.left = contacts[:, None] - ledger.spent(asked_for, caps, now)
+        self.spent = ledger.spent(asked_for, caps, now)
+        self.left = contacts[:, None] - self.spent
         """Contacts by cap and person."""
         self.places = np.array([pool.capacity for pool in pools], dtype=np.int64)
         self.takers = np.full(self.left.shape, NOBODY)
@@ -122,8 +138,8 @@ class _Table:
 
     def open_to(self, rows: Rows) -> Mask:
         """Which of `rows` no cap forbids by now."""
-        used_up: Mask = (self.covers[:, rows] & (self.left.take(self.people[rows], axis=1) <= 0)).any(axis=0)
-        return ~used_up
+        used_up = self.covers[:, rows] & (self.left.take(self.people[rows], axis=1) <= 0)
+        return ~_any(used_up)
 
     def settle(self, rows: Rows, seats: Rows, places: NDArray[np.int64]) -> Rows:
         """Give `rows` (ascending) their turn, each for a place of its seat; answers who only lacked a place."""
@@ -156,15 +172,19 @@ class _Table:
         """Note what forbade each of `rows` when its turn came; answers which of them a cap forbade."""
         people, turn = self.people[rows], self.passage * len(self.order) + rows
         takers = self.takers.take(people, axis=1)
-        used_up = self.covers.take(rows, axis=1) & (self.left.take(people, axis=1) <= 0) & (takers < turn)
-        capped: Mask = used_up.any(axis=0)
+        used_up: NDArray[np.bool_] = (
+            self.covers.take(rows, axis=1) & (self.left.take(people, axis=1) <= 0) & (takers < turn)
+        )
+        capped = _any(used_up)
         if not capped.any():
             return capped
-        cap = used_up.argmax(axis=0)[capped]
-        taker = takers[:, capped][cap, np.arange(len(cap))]
-        self.caps[rows[capped]] = cap
-        self.verdicts[rows[capped]] = np.where(taker == NOBODY, Verdict.CONTACT_CAP, Verdict.OUTRANKED)
-        self.rivals[rows[capped]] = np.where(taker == NOBODY, NOBODY, taker % len(self.order))
+        rows, takers, used_up = rows[capped], takers[:, capped], used_up[:, capped]
+        spent = used_up & (takers == NOBODY)
+        cap = np.where(_any(spent), spent.argmax(axis=0), used_up.argmax(axis=0))
+        taker = takers[cap, np.arange(len(cap))]
+        self.caps[rows] = cap
+        self.verdicts[rows] = np.where(taker == NOBODY, Verdict.CONTACT_CAP, Verdict.OUTRANKED)
+        self.rivals[rows] = np.where(taker == NOBODY, NOBODY, taker % len(self.order))
         return capped
 
     def decisions(self) -> Decisions:
@@ -174,7 +194,7 @@ class _Table:
         rivals = np.where(self.rivals == NOBODY, NOBODY, self.order[self.rivals])
         back = np.empty_like(self.order)
         back[self.order] = np.arange(len(back))
-        return Decisions(self.verdicts[back], rivals[back], self.caps[back])
+        return Decisions(self.verdicts[back], rivals[back], self.caps[back], self.spent, self.asked)
 
 
 def _by_priority(table: _Table) -> Iterator[Rows]:
@@ -206,7 +226,8 @@ def fair_shares(asked: NDArray[np.int64], places: int) -> NDArray[np.int64]:
     short = np.flatnonzero(before + others * ascending > places)
     if len(short) == 0:
         return asked
-    return np.minimum(asked, (places - before[short[0]]) // others[short[0]])
+    bound = int(places - before[short[0]]) // int(others[short[0]])
+    return np.minimum(asked, bound)
 
 
 def _grant(
@@ -222,12 +243,12 @@ def _grant(
     while len(rows):
         heads = _heads(people)
         queue = _Queue(seats, turns)
-        fits = ~(covers & (_ahead(covers, heads) >= left)).any(axis=0)
+        fits = ~_any(covers & (_ahead(covers, heads) >= left))
         fits &= queue.ahead(np.ones(len(rows), dtype=np.bool_)) < places
         granted[rows[fits]] = True
         left = left - _ahead(covers & fits, heads)
         places = places - queue.ahead(fits)
-        lost = (covers & (left <= 0)).any(axis=0) | (places <= 0)
+        lost = _any(covers & (left <= 0)) | (places <= 0)
         open_yet = np.flatnonzero(~(fits | lost))
         rows, people, turns, seats, places = (c[open_yet] for c in (rows, people, turns, seats, places))
         covers, left = covers.take(open_yet, axis=1), left.take(open_yet, axis=1)
@@ -255,6 +276,12 @@ def _ahead(marks: NDArray[np.bool_], heads: Rows) -> NDArray[np.int32]:
     np.cumsum(marks, axis=1, out=counted[:, 1:])
     ahead: NDArray[np.int32] = counted[:, :-1] - counted.take(heads, axis=1)
     return ahead
+
+
+def _any(marks: NDArray[np.bool_]) -> Mask:
+    """Which columns have a mark in any row."""
+    found: Mask = np.logical_or.reduce(marks, axis=0)
+    return found
 
 
 def _starts(values: NDArray[np.int64]) -> Rows:

@@ -9,17 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-import numpy as np
-
-from common.kernel.arbitration import NO_POOL, NOBODY, Decisions, Pool, Requests, Verdict
+from common.kernel.arbitration import NO_POOL, NOBODY, Pool, Requests, Verdict
 from common.kernel.spend_ledger import KINDS, Cap
 
 Spent = Mapping[int, Sequence[tuple[int, int]]]
 """(date, kind) of each contact spent, by subscriber key."""
 
 
-def decide(requests: Requests, spent: Spent, caps: Sequence[Cap], pools: Sequence[Pool], now: int) -> Decisions:
-    table = _Table(requests, spent, caps, pools, now)
+def decide(requests: Requests, spent: Spent, caps: Sequence[Cap], pools: Sequence[Pool], now: int) -> Decided:
+    table = Decided(requests, spent, caps, pools, now)
     for _, turns in groupby(table.by_turn, key=requests.priorities.tolist().__getitem__):
         rows = list(turns)
         shares = _shares(table, rows)
@@ -29,16 +27,15 @@ def decide(requests: Requests, spent: Spent, caps: Sequence[Cap], pools: Sequenc
     for row, verdict in enumerate(table.verdicts):
         if verdict == Verdict.CAPACITY:
             table.rivals[row] = table.last_of_pool.get(table.pools[row], NOBODY)
-    return Decisions(
-        np.array(table.verdicts, dtype=np.uint8),
-        np.array(table.rivals, dtype=np.int64),
-        np.array(table.blocking, dtype=np.int64),
-    )
+    return table
 
 
-class _Table:
+class Decided:
+    """`verdicts`, `rivals` and `blocking` (the cap) for each request, as the kernel's Decisions."""
+
     def __init__(self, requests: Requests, spent: Spent, caps: Sequence[Cap], pools: Sequence[Pool], now: int) -> None:
-        self.keys, self.kinds = requests.keys.tolist(), requests.kinds.tolist()
+        self.keys: list[int] = requests.keys.tolist()
+        self.kinds: list[int] = requests.kinds.tolist()
         self.pools, self.campaigns = requests.pools.tolist(), requests.campaigns.tolist()
         columns = (-requests.priorities, -requests.scores, requests.ids)
         turns = list(zip(*(column.tolist() for column in columns), strict=True))
@@ -76,11 +73,11 @@ class _Table:
             self.grant(row)
 
     def forbidding_cap(self, row: int) -> int | None:
-        """The first cap with nothing left for this request."""
-        for cap in self.covering[self.kinds[row]]:
-            if self.used_of(cap, self.keys[row]) >= self.caps[cap].contacts:
-                return cap
-        return None
+        """A cap with nothing left for this request: the first that had nothing before anybody asked, or the first."""
+        covering = self.covering[self.kinds[row]]
+        used_up = [cap for cap in covering if self.used_of(cap, self.keys[row]) >= self.caps[cap].contacts]
+        spent = [cap for cap in used_up if (cap, self.keys[row]) not in self.last_of_cap]
+        return next(iter(spent or used_up), None)
 
     def used_of(self, cap: int, key: int) -> int:
         """Contacts of this cap that the person has spent, or was granted since."""
@@ -106,7 +103,7 @@ class _Table:
             self.last_of_pool[self.pools[row]] = row
 
 
-def _shares(table: _Table, rows: Iterable[int]) -> dict[tuple[int, int], int]:
+def _shares(table: Decided, rows: Iterable[int]) -> dict[tuple[int, int], int]:
     """Places by (pool, campaign): one more for everybody who asks for more, while the places suffice for all."""
     asked = Counter(
         (table.pools[row], table.campaigns[row])

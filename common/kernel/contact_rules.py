@@ -5,8 +5,6 @@ A fact is silent about everybody it does not concern, so that a decision is reco
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +26,9 @@ OWNS_SINCE, ORDERED_AT = "owns_since", "ordered_at"
 CONSENT_UNTIL, CLASS_CONSENT_UNTIL = "consent_until", "class_consent_until"
 SPENT, NO_ROOM = "spent", "no_room"
 """SPENT is followed by the place of the cap in the policy: `spent.0`."""
+RIVAL = "rival"
+"""No rule looks at it. Whose contact it was that left none: a place in the decision's list of rivals."""
+OWN_FROM, OUTRANKED_BY = "own_from", "outranked_by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,18 @@ def _no_consent(of: Considered) -> Mask:
     return missing
 
 
-def _capped(of: Considered) -> Mask:
-    """HQ's own contacts of some cap are all spent."""
+def _capped(of: Considered, *, province: bool = False) -> Mask:
+    """The level's own contacts of some cap are all spent."""
     capped = np.zeros(of.count, dtype=np.bool_)
     for place, rule in enumerate(of.policy.caps):
         if rule.covers(of.terms.channel_class, of.terms.product_line):
-            capped |= of.value(f"{SPENT}.{place}") >= of.policy.own_contacts(rule, province=False)
+            capped |= of.value(f"{SPENT}.{place}") >= of.policy.own_contacts(rule, province=province)
     return capped
+
+
+def _capped_here(of: Considered) -> Mask:
+    """The province's own contacts are all spent, or count as spent until OWN_FROM."""
+    return _capped(of, province=True) | (of.value(OWN_FROM) > of.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,13 @@ AT_ISSUE: tuple[ContactRule, ...] = (
 )
 """What HQ decides when it issues tasks, in order: the first that forbids gives the reason."""
 
+AT_LOCAL: tuple[ContactRule, ...] = (
+    ContactRule(TaskReason.CONTACT_CAP, _capped_here),
+    ContactRule(TaskReason.OUTRANKED, lambda of: of.known(OUTRANKED_BY)),
+    ContactRule(TaskReason.CAPACITY, lambda of: of.known(NO_ROOM), service=True),
+)
+"""What a province decides about contacts it asks for itself, in order."""
+
 AT_CLAIM: tuple[ContactRule, ...] = (
     ContactRule(TaskReason.ERASED, lambda of: of.known(ERASED_AT), service=True),
     ContactRule(TaskReason.BLACKLISTED, lambda of: of.known(BLACKLISTED_AT), service=True),
@@ -127,7 +140,7 @@ AT_CLAIM: tuple[ContactRule, ...] = (
 )
 """What the executing node decides before it books contacts, in order."""
 
-STAGES: dict[str, tuple[ContactRule, ...]] = {"issue": AT_ISSUE, "claim": AT_CLAIM}
+STAGES: dict[str, tuple[ContactRule, ...]] = {"issue": AT_ISSUE, "local": AT_LOCAL, "claim": AT_CLAIM}
 
 
 def verdicts(rules: Sequence[ContactRule], considered: Considered) -> list[tuple[ContactRule, Mask]]:
@@ -158,27 +171,3 @@ def fact_of(keys: Keys, about: Keys, values: NDArray[np.integer] | int = 1) -> F
 def fact_where(mask: Mask) -> Fact:
     places = np.flatnonzero(mask)
     return Fact(places, np.ones(len(places), dtype=np.int64))
-
-
-def to_bytes(rows: Rows, facts: Facts) -> bytes:
-    """`rows` of a block, ascending, and the facts about them, compressed."""
-    kept = {name: fact for name, fact in facts.items() if len(fact.places)}
-    header = {"rows": len(rows), "facts": {name: len(fact.places) for name, fact in kept.items()}}
-    parts = [json.dumps(header).encode(), b"\n", rows.astype("<u2").tobytes()]
-    for fact in kept.values():
-        parts += [fact.places.astype("<u2").tobytes(), fact.values.astype("<i8").tobytes()]
-    return zlib.compress(b"".join(parts), 1)
-
-
-def from_bytes(record: bytes) -> tuple[Rows, dict[str, Fact]]:
-    raw = zlib.decompress(record)
-    start = raw.index(b"\n") + 1
-    header = json.loads(raw[:start])
-    rows = np.frombuffer(raw, "<u2", header["rows"], start).astype(np.intp)
-    start += 2 * len(rows)
-    facts = {}
-    for name, size in header["facts"].items():
-        places = np.frombuffer(raw, "<u2", size, start).astype(np.intp)
-        facts[name] = Fact(places, np.frombuffer(raw, "<i8", size, start + 2 * size))
-        start += 10 * size
-    return rows, facts

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class TagType(StrEnum):
@@ -52,6 +53,15 @@ RESERVED = (KEY, ORDINAL, PROVINCE, CHOICE)
 """Names the warehouse has of its own; no tag may take them."""
 
 PROVINCE_TAG = Tag(PROVINCE, TagType.INTEGER, nullable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`verdicts`: whether each rule asked for selects this person. `values` are of the columns asked for."""
+
+    province: int
+    verdicts: tuple[bool, ...]
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

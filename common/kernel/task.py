@@ -80,6 +80,8 @@ class TaskEvent(IntEnum):
     REPORT_EXPIRED = 11
     REPORT_FAILED = 12
     REPORT_UNKNOWN = 13
+    GIVE_UP = 14
+    """The node came back from a backup: what it had yet to send, it may have sent."""
 
 
 TERMINAL = (
@@ -93,6 +95,8 @@ IN_FLIGHT = (TaskState.SUBMITTING, TaskState.SUBMITTED)
 CONTACTED = (TaskState.DELIVERED, TaskState.UNKNOWN)
 """What counts as a contact once the task is terminal."""
 UNSETTLED = (TaskState.OPEN, *IN_FLIGHT)
+YET_TO_SEND = (TaskState.OPEN, TaskState.SUBMITTING)
+"""What a restored node may have sent since its backup; for what was submitted already, a receipt may yet come."""
 
 TRANSITIONS: dict[TaskEvent, dict[TaskState, TaskState]] = {
     TaskEvent.SUPPRESS: {TaskState.OPEN: TaskState.SUPPRESSED},
@@ -109,6 +113,7 @@ TRANSITIONS: dict[TaskEvent, dict[TaskState, TaskState]] = {
     TaskEvent.REPORT_EXPIRED: dict.fromkeys(UNSETTLED, TaskState.EXPIRED),
     TaskEvent.REPORT_FAILED: dict.fromkeys(UNSETTLED, TaskState.FAILED),
     TaskEvent.REPORT_UNKNOWN: dict.fromkeys(UNSETTLED, TaskState.UNKNOWN),
+    TaskEvent.GIVE_UP: dict.fromkeys(YET_TO_SEND, TaskState.UNKNOWN),
 }
 
 REPORT_EVENT: dict[TaskState, TaskEvent] = {

@@ -104,11 +104,25 @@ def advance(
     return replace(block, states=states, reasons=codes, submitted_at=submitted, settled_at=settled), changed
 
 
+def reopened(block: TaskBlock) -> TaskBlock:
+    """The block as it was issued, with every task open."""
+    return open_block(block.work_order, block.number, block.keys, block.texts, block.text_refs)
+
+
 def respond(block: TaskBlock, rows: Rows, responses: Codes) -> tuple[TaskBlock, Rows]:
     """Record replies (rows may repeat; the highest response wins); answers the new block and the rows that changed."""
     merged = block.responses.copy()
     np.maximum.at(merged, rows, responses)
     return replace(block, responses=merged), np.flatnonzero(merged != block.responses)
+
+
+def without_texts(block: TaskBlock, rows: Rows) -> TaskBlock:
+    """What was written to `rows` replaced by an empty text; a text nobody else is sent is gone."""
+    texts = (*block.texts, "")
+    refs = block.text_refs.copy()
+    refs[rows] = texts.index("")
+    used, places = np.unique(refs, return_inverse=True)
+    return replace(block, texts=tuple(texts[ref] for ref in used.tolist()), text_refs=places.astype(np.uint32))
 
 
 def unsettled(block: TaskBlock) -> Mask:

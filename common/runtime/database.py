@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ SQLITE_BUSY_SECONDS = 30
 READERS = 2
 STUCK_SECONDS = 30.0
 """A write that takes longer waits for a store that does not answer."""
+WATCH_SECONDS = 3.0
+WATCH_TROUBLE_SECONDS = 0.5
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
@@ -85,8 +87,17 @@ class Database:
             self._readers, self._within, self.snapshot, work, arguments
         )
 
+    async def watch(self) -> None:
+        """Write a little now and then, for ever: a full disk is noticed by who has nothing to write, too, and a
+        transaction that changed nothing proves nothing."""
+        while True:
+            with suppress(StoreUnavailable):
+                await self.write(_probe)
+                self._recovered("writing")
+            await asyncio.sleep(WATCH_TROUBLE_SECONDS if self._trouble else WATCH_SECONDS)
+
     def answers(self) -> bool:
-        """Whether the store did what it was last asked for, and in good time."""
+        """Whether the store takes and tells what it is asked, and in good time. Needs somebody to `watch`."""
         since = self._writing_since
         return not self._trouble and (since is None or time.perf_counter() - since < STUCK_SECONDS)
 
@@ -118,6 +129,10 @@ class Database:
                 log.error("%s: the store does not answer: %s", what, why)
             self._trouble[what] = why
             raise StoreUnavailable(shown(self.url), why) from error
+        if what == "reading":
+            self._recovered(what)
+
+    def _recovered(self, what: str) -> None:
         if self._trouble and self._trouble.pop(what, ""):
             log.warning("%s: the store answers again", what)
 
@@ -136,6 +151,12 @@ class Database:
         self._readers.shutdown()
         self._writes.dispose()
         self._reads.dispose()
+
+
+def _probe(connection: Connection) -> None:
+    """A change to the store, and to nothing in it."""
+    durable = {"sqlite": "PRAGMA user_version = 1", "postgresql": "SELECT pg_current_xact_id()"}
+    connection.exec_driver_sql(durable[connection.dialect.name])
 
 
 def step_of(work: Callable[..., object]) -> str:

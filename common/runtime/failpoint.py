@@ -60,8 +60,8 @@ def _parsed(told: str) -> tuple[str, _Armed]:
     try:
         name, nth, action = told.split(":")
         kind, _, seconds = action.partition("=")
-        act = {"kill": _kill, "raise": _raise, "hang": lambda: time.sleep(float(seconds))}[kind]
-        return name, _Armed(int(nth), act)
+        acts: dict[str, Callable[[], None]] = {"kill": _kill, "raise": _raise, "hang": _hang(float(seconds or 0))}
+        return name, _Armed(int(nth), acts[kind])
     except (ValueError, KeyError):
         raise _not_understood(told) from None
 
@@ -76,6 +76,10 @@ def _kill() -> None:
 
 def _raise() -> None:
     raise FailpointError
+
+
+def _hang(seconds: float) -> Callable[[], None]:
+    return lambda: time.sleep(seconds)
 
 
 arm(os.environ)

@@ -11,6 +11,7 @@ from liandong.federation.v1 import feed_pb2, uplink_pb2
 from liandong.types.v1 import order_pb2, pool_pb2
 
 from common.kernel.consent import Consents
+from common.kernel.decision import Decision
 from common.kernel.erasure import Erasures
 from common.kernel.incarnation import Retold
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
@@ -21,7 +22,7 @@ from common.kernel.stop import Stops
 from common.kernel.task import Response, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, open_block
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState
-from common.wire import columns, coordination_codec
+from common.wire import columns, coordination_codec, decision_codec
 from common.wire.columns import check_bytes, check_rows, malformed
 
 TASK_MAX = (1 << 32) - 1
@@ -40,6 +41,7 @@ Outgoing = (
     | PoolChanges
     | WorkOrder
     | TaskBlock
+    | Decision
     | Retold
     | PolicyEvent
     | Consents
@@ -310,6 +312,7 @@ _FEED_FIELDS = _SHARED_FIELDS | {
 _OUTBOX_FIELDS = _SHARED_FIELDS | {
     TaskBlock: ("task_block", task_block_fields),
     Results: ("results", _results),
+    Decision: ("decision", decision_codec.decision),
     PoolChanges: ("pool", _pool),
     WorkOrderEvent: ("work_order_event", _event),
     PolicyEvent: ("policy_event", coordination_codec.policy_event),
@@ -325,6 +328,7 @@ _SHARED_READERS: dict[str, Callable[[Any], Any]] = {
 _FEED_READERS = _SHARED_READERS | {"command": _read_command, "policy": coordination_codec.read_policy}
 _OUTBOX_READERS = _SHARED_READERS | {
     "results": _read_results,
+    "decision": decision_codec.read_decision,
     "pool": _read_pool,
     "work_order_event": _read_event,
     "policy_event": coordination_codec.read_policy_event,

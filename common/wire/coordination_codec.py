@@ -69,13 +69,19 @@ def read_consents(message: feed_pb2.ConsentBlock) -> Consents:
 
 
 def erasures(value: Erasures) -> Fields:
-    check_rows("erasures", len(value), value.erased_at)
-    return Fields(subscriber_keys=value.keys.tolist(), erased_at=value.erased_at.tolist())
+    check_rows("erasures", len(value), value.erased_at, value.lifted)
+    return Fields(
+        subscriber_keys=value.keys.tolist(),
+        erased_at=value.erased_at.tolist(),
+        lifted=value.lifted.tolist() if value.lifted.any() else (),
+    )
 
 
 def read_erasures(message: feed_pb2.ErasureBlock) -> Erasures:
-    check_rows("erasures", len(message.subscriber_keys), message.erased_at)
-    return Erasures(columns.keys("erasures", message.subscriber_keys), columns.times(message.erased_at))
+    lifted = message.lifted or [False] * len(message.subscriber_keys)
+    check_rows("erasures", len(message.subscriber_keys), message.erased_at, lifted)
+    keys = columns.keys("erasures", message.subscriber_keys)
+    return Erasures(keys, columns.times(message.erased_at), columns.mask(lifted))
 
 
 def policy(value: PolicyDocument) -> Fields:

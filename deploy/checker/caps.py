@@ -4,41 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from deploy.checker import policies
 from deploy.checker.columns import first_true
-from deploy.checker.finding import Finding, moment
+from deploy.checker.finding import Finding, Tally, moment
+from deploy.checker.hours import local_times
 from deploy.checker.joined import Joined
 from deploy.checker.policies import InForce
-from deploy.checker.world import Cap, Ints, Mask
+from deploy.checker.world import CLASS_SCOPES, Cap, Ints, Mask
 
 DAY = 86_400
 
 
 def check(joined: Joined) -> Iterator[Finding]:
     spans = policies.everywhere(joined.world)
+    yield _caps_hold(joined, spans)
+    yield _capacities(joined, spans)
+
+
+def _caps_hold(joined: Joined, spans: list[InForce]) -> Finding:
+    tally = Tally("I1", "caps_hold")
     marketing = np.flatnonzero(joined.marketing)
     by_person = marketing[np.lexsort((joined.accepted_at[marketing], joined.keys[marketing]))]
-    broken, first = 0, ""
+    tally.seen = len(by_person)
     for scope, value in dict.fromkeys((cap.scope, cap.value) for span in spans for cap in span.policy.caps):
         rows = by_person[_covered(joined, by_person, scope, value)]
         over = _over(joined, spans, rows, scope, value)
-        broken += int(over.sum())
-        if over.any() and not first:
-            first = _say(joined, spans, rows, first_true(over), scope, value)
-    yield Finding("I1", "caps_hold", len(by_person), broken, first)
-    yield _capacities(joined, spans)
+        if tally.note(0, int(over.sum())):
+            tally.first = _say(joined, spans, rows, first_true(over), scope, value)
+    return tally.finding
 
 
 def _covered(joined: Joined, rows: Ints, scope: str, value: str) -> Mask:
     if scope == "all":
         return np.ones(len(rows), dtype=np.bool_)
-    held = joined.channel_classes if scope == "channel_class" else joined.order_column("product_line")
-    mask: Mask = held[rows] == value
+    if scope == "channel_class":
+        mask: Mask = joined.class_scopes[rows] == CLASS_SCOPES.get(value, -1)
+    else:
+        mask = joined.orders_with("product_line", value, rows)
     return mask
 
 
@@ -52,7 +57,7 @@ def _over(joined: Joined, spans: list[InForce], rows: Ints, scope: str, value: s
     longest = max(window.longest_seconds for window in windows)
     verdict, judged = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
     for span, window in zip(spans, windows, strict=True):
-        deciding = _deciding(joined, span, rows, longest) if len(spans) > 1 else np.ones(len(rows), dtype=np.bool_)
+        deciding = _deciding(joined, span, rows, longest)
         verdict &= window.over() | ~deciding
         judged |= deciding
     return verdict & judged
@@ -87,7 +92,9 @@ def _deciding(joined: Joined, span: InForce, rows: Ints, window_seconds: int) ->
     """Where the policy was in force over the window that ends with the contact, or a contact in it was issued by it."""
     keys, times = joined.keys[rows], joined.accepted_at[rows]
     mask = policies.relevant(span, times - window_seconds, times, joined.world.margin_seconds)
-    issued = joined.order_column("policy_version")[rows] == span.policy.version
+    if mask.all():
+        return mask
+    issued = joined.orders_with("policy_version", span.policy.version, rows)
     return mask | _in_window(keys, times, issued, window_seconds)
 
 
@@ -116,37 +123,24 @@ def _say(joined: Joined, spans: list[InForce], rows: Ints, last: int, scope: str
 
 
 def _capacities(joined: Joined, spans: list[InForce]) -> Finding:
-    """Per node, channel and civil day, by the largest capacity in force that day."""
-    seen, broken, first = 0, 0, ""
+    """Per node, channel and civil day, by the largest capacity in force around that day."""
+    tally = Tally("I12", "capacity_kept")
     for channel in dict.fromkeys(channel for span in spans for channel in span.policy.capacities):
         mine = np.flatnonzero(np.array([line[0] == channel for line in joined.lines] or [False])[joined.refs])
         days = _days(joined, channel, mine)
-        for node in np.unique(joined.nodes[mine]).tolist():
-            found, counts = np.unique(days[joined.nodes[mine] == node], return_counts=True)
+        for place, node in enumerate(joined.world.nodes):
+            found, counts = np.unique(days[joined.nodes[mine] == place], return_counts=True)
             most = _most(spans, channel, found * DAY)
             over = counts > most
-            seen, broken = seen + int(counts.sum()), broken + int((counts - most)[over].sum())
-            if over.any() and not first:
-                place = first_true(over)
-                first = (
-                    f"{counts[place]} contacts on {channel} of {joined.world.nodes[node].name} on "
-                    f"{moment(found[place] * DAY)[:10]}, capacity {most[place]}"
-                )
-    return Finding("I12", "capacity_kept", seen, broken, first)
+            if tally.note(int(counts.sum()), int((counts - most)[over].sum())):
+                at = first_true(over)
+                tally.first = f"{counts[at]} contacts on {channel} of {node.name} on {moment(found[at] * DAY)[:10]}"
+    return tally.finding
 
 
 def _days(joined: Joined, channel: str, rows: Ints) -> Ints:
-    zone = joined.world.channels[channel].zone if channel in joined.world.channels else "Asia/Shanghai"
-    times = joined.accepted_at[rows]
-    hours, places = np.unique(times // 3600, return_inverse=True)
-    return (times + offsets(zone, hours)[places]) // DAY
-
-
-def offsets(zone: str, hours: Ints) -> Ints:
-    """The zone's distance from UTC in seconds, at the begin of each hour since the epoch."""
-    info = ZoneInfo(zone)
-    found = [datetime.fromtimestamp(hour * 3600, UTC).astimezone(info).utcoffset() for hour in hours.tolist()]
-    return np.array([int(each.total_seconds()) if each else 0 for each in found], dtype=np.int64)
+    known = joined.world.channels.get(channel)
+    return local_times(known.zone if known else "Asia/Shanghai", joined.accepted_at[rows]) // DAY
 
 
 def _most(spans: list[InForce], channel: str, begins: Ints) -> Ints:

@@ -12,7 +12,9 @@ def ranges(starts: Ints, sizes: Ints) -> Ints:
     sizes = np.asarray(sizes, dtype=np.int64)
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(np.asarray(starts, dtype=np.int64) - (ends - sizes), sizes)
+    shifts: Ints = np.asarray(starts, dtype=np.int64) - (ends - sizes)
+    found: Ints = np.arange(total) + np.repeat(shifts, sizes)
+    return found
 
 
 def pairs(keys: Ints, others: Ints) -> tuple[Ints, Ints]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from deploy.checker.world import NEVER
+
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
@@ -25,6 +27,29 @@ class Finding:
         return self.broken == 0
 
 
+@dataclass(slots=True)
+class Tally:
+    """Adds up one finding over nodes or logs."""
+
+    invariant: str
+    rule: str
+    seen: int = 0
+    broken: int = 0
+    first: str = ""
+
+    def note(self, seen: int, broken: int) -> bool:
+        """True where these are the first that are broken: then set `first`."""
+        self.seen += seen
+        self.broken += broken
+        return 0 < broken == self.broken
+
+    @property
+    def finding(self) -> Finding:
+        return Finding(self.invariant, self.rule, self.seen, self.broken, self.first)
+
+
 def moment(seconds: int) -> str:
     """For people, in China's time."""
-    return datetime.fromtimestamp(int(seconds), ZONE).strftime("%Y-%m-%d %H:%M:%S") if seconds else "never"
+    if not 0 < seconds < NEVER:
+        return "never"
+    return datetime.fromtimestamp(int(seconds), ZONE).strftime("%Y-%m-%d %H:%M:%S")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from deploy.checker.columns import places
 from deploy.checker.finding import moment
-from deploy.checker.world import BLOCK_TASKS, Channel, Contacts, Ints, Ledger, Mask, Node, WorkOrder, World
+from deploy.checker.world import BLOCK_TASKS, CLASS_SCOPES, Contacts, Ints, Ledger, Mask, Node, WorkOrder, World
 
 _NUMBER_BITS = 24
 _UNKNOWN = WorkOrder("", "", "", 0, 0, 0, 0)
-_NO_CHANNEL = Channel("")
 
 
 class Names:
@@ -49,6 +50,9 @@ class Joined:
     keys: Ints
     accepted_at: Ints
     expire_at: Ints
+    homes: Ints
+    line_orders: Ints
+    """Position in `table` of each line's work order."""
     orders: Ints
     rows: Ints
     """Positions in the columns of all nodes' tasks, as `ledger_column` joins them."""
@@ -61,9 +65,13 @@ class Joined:
         held = np.concatenate([*(getattr(node.ledger, name) for node in self.world.nodes), np.zeros(1, np.int64)])
         return held[self.rows].astype(np.int64)
 
-    def order_column(self, name: str) -> Ints:
-        values = np.array([getattr(order, name) for order in self.table])
-        return values[self.orders]
+    def order_values(self, of: Callable[[WorkOrder], Any], rows: Ints | slice = slice(None)) -> Ints:
+        """Something of the work order of each contact, or of those in `rows`."""
+        return np.array([of(order) for order in self.table])[self.orders[rows]]
+
+    def orders_with(self, name: str, value: Any, rows: Ints | slice = slice(None)) -> Mask:
+        """Whether the work order of each contact, or of those in `rows`, has this value."""
+        return np.array([getattr(order, name) == value for order in self.table])[self.orders[rows]]
 
     @cached_property
     def booked_at(self) -> Ints:
@@ -71,12 +79,15 @@ class Joined:
 
     @cached_property
     def marketing(self) -> Mask:
-        return ~self.order_column("service").astype(np.bool_)
+        mask: Mask = self.order_values(lambda order: not order.service)
+        return mask
 
     @cached_property
-    def channel_classes(self) -> Ints:
+    def class_scopes(self) -> Ints:
+        """The channel class of each contact, as stops number them; 0 where the channel is not known."""
         known = self.world.channels
-        return np.array([known.get(channel, _NO_CHANNEL).channel_class for channel, _ in self.lines] or [""])[self.refs]
+        classes = [known[channel].channel_class if channel in known else "" for channel, _ in self.lines]
+        return np.array([CLASS_SCOPES.get(name, 0) for name in classes] or [0])[self.refs]
 
     @cached_property
     def excused(self) -> Mask:
@@ -102,7 +113,7 @@ def join(world: World) -> Joined:
     lines = tuple(dict.fromkeys(line for node in world.nodes for line in node.contacts.lines))
     line_positions = {line: place for place, line in enumerate(lines)}
     refs = [_refs(node.contacts, line_positions) for node in world.nodes]
-    columns = {name: _all(world, name) for name in ("tasks", "keys", "accepted_at", "expire_at")}
+    columns = {name: _all(world, name) for name in ("tasks", "keys", "accepted_at", "expire_at", "homes")}
     numbers = np.array([names.number(name) for _, name in lines] or [0])
     orders = np.full(len(names) + 1, -1)
     orders[list(positions.keys())] = list(positions.values())
@@ -115,7 +126,8 @@ def join(world: World) -> Joined:
         nodes=np.repeat(np.arange(len(world.nodes)), [len(node.contacts) for node in world.nodes]),
         refs=all_refs,
         **columns,
-        orders=orders[numbers[all_refs]],
+        line_orders=orders[numbers],
+        orders=orders[numbers][all_refs],
         rows=_rows(world, names, numbers, refs),
     )
 

@@ -1,4 +1,4 @@
-"""I2: no contact after a stop that its node knew; stops spread in time."""
+"""I2: no contact after a stop or an order that its node knew; stops spread in time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from deploy.checker import policies
 from deploy.checker.columns import first_true, pairs
-from deploy.checker.finding import Finding, moment
+from deploy.checker.finding import Finding, Tally, moment
 from deploy.checker.joined import Joined
-from deploy.checker.world import CLASS_SCOPES, NEVER, SUBSCRIBED, Ints, Mask, Node, Orders, Scope, Stops, World
+from deploy.checker.world import NEVER, SUBSCRIBED, Ints, Mask, Node, Orders, Scope, Stops, World
 
 SUBMIT_SECONDS = 60
 """A contact booked before the stop was known may still go out this much later."""
@@ -31,8 +31,7 @@ class Bars:
 
 
 def check(joined: Joined) -> Iterator[Finding]:
-    known = [bars(node.stops, joined.world) for node in joined.world.nodes]
-    yield _after_stop(joined, known)
+    yield _after_stop(joined)
     yield _after_order(joined)
     yield _resting_after_order(joined)
     if joined.world.connected:
@@ -42,157 +41,140 @@ def check(joined: Joined) -> Iterator[Finding]:
 def bars(stops: Stops, world: World) -> Bars:
     """A stop holds until a later lifting of the same scope. Where nobody noted when the node heard of it, it counts
     from when it must have spread, and not at all where a link may have been down."""
-    order = np.lexsort((stops.stopped_at, stops.scopes, stops.keys))
+    order = np.lexsort((stops.lifted == 0, stops.stopped_at, stops.scopes, stops.keys))
     keys, scopes, said_at = stops.keys[order], stops.scopes[order], stops.stopped_at[order].astype(np.int64)
-    heard_at = stops.heard_at[order].astype(np.int64)
+    heard_at, lifted = stops.heard_at[order].astype(np.int64), stops.lifted[order].astype(np.bool_)
     spread = said_at + SPREAD_SECONDS if world.connected else np.full(len(keys), NEVER)
     since = np.where(heard_at > 0, np.maximum(heard_at, said_at), spread)
-    lifted = stops.lifted[order].astype(np.bool_)
     until = _until_lifted(keys, scopes, said_at, lifted)
     rows = ~lifted & (since < until)
     return Bars(keys[rows], scopes[rows], since[rows], until[rows], said_at[rows])
 
 
 def _until_lifted(keys: Ints, scopes: Ints, said_at: Ints, lifted: Mask) -> Ints:
-    """For each row, in order of key, scope and time: when the next lifting of the same stop is."""
-    ends = np.where(lifted, np.arange(len(keys)), len(keys))
-    following = np.minimum.accumulate(ends[::-1])[::-1]
-    until = np.append(said_at, NEVER)[following]
-    group = np.append(np.cumsum((np.diff(keys) != 0) | (np.diff(scopes) != 0)), -1) if len(keys) else np.zeros(1)
-    own = np.concatenate([np.zeros(1, np.int64), group[:-1]])[: len(keys)] if len(keys) else group[:0]
-    same = np.append(own, -1)[following] == own
-    return np.where(same, until, NEVER)
+    """For rows by key, scope and time: when the same stop is lifted next."""
+    rows = len(keys)
+    group = np.cumsum(np.append(True, (np.diff(keys) != 0) | (np.diff(scopes) != 0))[:rows])
+    following = np.minimum.accumulate(np.where(lifted, np.arange(rows), rows)[::-1])[::-1]
+    return np.where(np.append(group, 0)[following] == group, np.append(said_at, NEVER)[following], NEVER)
 
 
-def _after_stop(joined: Joined, known: list[Bars]) -> Finding:
-    broken, first, seen = 0, "", 0
+def _after_stop(joined: Joined) -> Finding:
+    tally = Tally("I2", "stops_honoured")
     for place, node in enumerate(joined.world.nodes):
-        seen += len(node.stops)
-        mine = np.flatnonzero(joined.nodes == place)
-        rows, held = pairs(joined.keys[mine], known[place].keys)
-        rows = mine[rows]
-        barred = _covers(joined, known[place], rows, held) & _late(joined, rows, known[place].since[held])
-        resting = known[place].scopes[held] == Scope.REFUSED
-        until = np.where(resting, known[place].said_at[held] + _cooling(joined, place), known[place].until[held])
-        barred &= joined.accepted_at[rows] < np.minimum(until, known[place].until[held]) - joined.world.margin_seconds
-        broken += len(np.unique(rows[barred]))
-        if barred.any() and not first:
-            at = first_true(barred)
-            since = moment(known[place].since[held[at]])
-            first = f"{joined.say(int(rows[at]))}; {node.name} knew of the stop (scope {known[place].scopes[held[at]]}) at {since}"
-    return Finding("I2", "stops_honoured", seen, broken, first)
+        known = bars(node.stops, joined.world)
+        rows, held = _pairs(joined, place, known)
+        refused = known.scopes[held] == Scope.REFUSED
+        resting = np.where(refused, known.said_at[held] + _shortest(node, "cooling_seconds"), NEVER)
+        until = np.minimum(resting, known.until[held])
+        barred = _covers(joined, known, rows, held) & between(joined, rows, known.since[held], until)
+        _note(tally, joined, len(node.stops), rows, known, held, barred, "the stop")
+    return tally.finding
+
+
+def _after_order(joined: Joined) -> Finding:
+    """Who has the offer is not offered it."""
+    tally = Tally("I2", "owners_left_alone")
+    for place, node in enumerate(joined.world.nodes):
+        owned, offers = _owned(node.orders)
+        rows, held = _pairs(joined, place, owned)
+        same = joined.order_values(lambda order: order.offer, rows) == offers[held]
+        barred = same & joined.marketing[rows] & between(joined, rows, owned.since[held], owned.until[held])
+        _note(tally, joined, len(node.orders), rows, owned, held, barred, "the order")
+    return tally.finding
+
+
+def _resting_after_order(joined: Joined) -> Finding:
+    """After an order of anything marketing rests as long as the policy says."""
+    tally = Tally("I2", "rest_after_order")
+    for place, node in enumerate(joined.world.nodes):
+        owned, _ = _owned(node.orders)
+        rows, held = _pairs(joined, place, owned)
+        until = np.minimum(owned.said_at[held] + _shortest(node, "after_order_seconds"), owned.until[held])
+        barred = joined.marketing[rows] & between(joined, rows, owned.since[held], until)
+        _note(tally, joined, len(node.orders), rows, owned, held, barred, "an order")
+    return tally.finding
+
+
+def _pairs(joined: Joined, place: int, known: Bars) -> tuple[Ints, Ints]:
+    """Contacts of one node beside each bar of the same subscriber."""
+    mine = np.flatnonzero(joined.nodes == place)
+    rows, held = pairs(joined.keys[mine], known.keys)
+    return mine[rows], held
+
+
+def _note(
+    tally: Tally, joined: Joined, seen: int, rows: Ints, known: Bars, held: Ints, barred: Mask, what: str
+) -> None:
+    if tally.note(seen, len(np.unique(rows[barred]))):
+        at = first_true(barred)
+        tally.first = f"{joined.say(int(rows[at]))}; known there since {moment(known.since[held[at]])}: {what}"
 
 
 def _covers(joined: Joined, known: Bars, rows: Ints, held: Ints) -> Mask:
     """Whether each stop forbids the contact beside it."""
     scopes = known.scopes[held]
-    classes = np.array([CLASS_SCOPES.get(name, NEVER) for name in joined.channel_classes[rows].tolist()], dtype=np.int64)
     everything = (scopes == Scope.BLACKLIST) | (scopes == Scope.ERASED)
-    marketing = (scopes == Scope.ALL) | (scopes == Scope.REFUSED) | (scopes == classes)
+    marketing = (scopes == Scope.ALL) | (scopes == Scope.REFUSED) | (scopes == joined.class_scopes[rows])
     mask: Mask = everything | (marketing & joined.marketing[rows])
     return mask
 
 
-def _late(joined: Joined, rows: Ints, since: Ints) -> Mask:
-    """Whether each contact was booked after `since`, or sent when a booking before it was long over.
+def between(joined: Joined, rows: Ints, since: Ints, until: Ints) -> Mask:
+    """Whether each contact was booked after `since`, or sent when any booking before it was over; and before `until`.
 
-    A booking date at or after the contact's own is one set right at a second sending, and says nothing.
+    A booking date at or after the contact's own was set right at a second sending, and says nothing.
     """
     margin, booked, sent = joined.world.margin_seconds, joined.booked_at[rows], joined.accepted_at[rows]
-    mask: Mask = (sent > since + SUBMIT_SECONDS + margin) | ((booked > since) & (booked + margin < sent))
+    late = (sent > since + SUBMIT_SECONDS + margin) | ((booked > since) & (booked + margin < sent))
+    mask: Mask = late & (sent < until - margin)
     return mask
 
 
-def _cooling(joined: Joined, place: int) -> int:
-    """The shortest cooling time of any policy the node ever applied."""
-    held = policies.at_node(joined.world.nodes[place])
-    return min((span.policy.cooling_seconds for span in held), default=0)
-
-
-def _after_order(joined: Joined) -> Finding:
-    """Who has the offer is not offered it."""
-    broken, first, seen = 0, "", 0
-    for place, node in enumerate(joined.world.nodes):
-        owned, offers = _owned(node.orders)
-        seen += len(owned.keys)
-        mine = np.flatnonzero((joined.nodes == place) & joined.marketing & (joined.orders >= 0))
-        rows, held = pairs(joined.keys[mine], owned.keys)
-        rows = mine[rows]
-        same = joined.order_column("offer")[rows] == offers[held]
-        barred = same & _late(joined, rows, owned.since[held])
-        barred &= joined.accepted_at[rows] < owned.until[held] - joined.world.margin_seconds
-        broken += len(np.unique(rows[barred]))
-        if barred.any() and not first:
-            at = first_true(barred)
-            first = f"{joined.say(int(rows[at]))}; {node.name} knew of the order of {offers[held[at]]} at {moment(owned.since[held[at]])}"
-    return Finding("I2", "owners_left_alone", seen, broken, first)
+def _shortest(node: Node, name: str) -> int:
+    """Of any policy the node ever applied."""
+    return min((int(getattr(span.policy, name)) for span in policies.at_node(node)), default=0)
 
 
 def _owned(orders: Orders) -> tuple[Bars, Ints]:
     """When a node knew that somebody has an offer, and which: until it heard of a later revision of the order."""
-    numbers = {identity[:2]: 0 for identity in orders.identities}
-    for place, number in enumerate(numbers):
-        numbers[number] = place
-    refs = np.array([numbers[identity[:2]] for identity in orders.identities], dtype=np.int64)
+    numbers: dict[tuple[str, str], int] = {}
+    refs = np.array([numbers.setdefault(each[:2], len(numbers)) for each in orders.identities], dtype=np.int64)
     revisions = np.array([identity[2] for identity in orders.identities], dtype=np.int64)
     order = np.lexsort((-revisions, refs))
-    observed = orders.observed_at[order].astype(np.int64)
-    until = _heard_later(refs[order], observed)
-    rows = (orders.changes[order] == SUBSCRIBED) & (observed < until)
-    kept = order[rows]
-    by_key = np.argsort(orders.keys[kept], kind="stable")
-    kept, until = kept[by_key], until[rows][by_key]
-    offers = np.array(orders.offers or ("",))[kept] if len(kept) else np.zeros(0, dtype="U1")
-    nothing = np.zeros(len(kept), dtype=np.int64)
-    return Bars(orders.keys[kept], nothing, orders.observed_at[kept], until, orders.accepted_at[kept]), offers
+    until = np.zeros(len(order), dtype=np.int64)
+    until[order] = _heard_later(refs[order], orders.observed_at[order].astype(np.int64))
+    rows = np.flatnonzero((orders.changes == SUBSCRIBED) & (orders.observed_at < until))
+    rows = rows[np.argsort(orders.keys[rows], kind="stable")]
+    offers = np.array(orders.offers or ("",))[rows]
+    columns = (orders.observed_at[rows].astype(np.int64), until[rows], orders.accepted_at[rows].astype(np.int64))
+    return Bars(orders.keys[rows], np.zeros(len(rows), dtype=np.int64), *columns), offers
 
 
 def _heard_later(refs: Ints, observed: Ints) -> Ints:
-    """For rows by order and falling revision: when the first of the higher revisions was heard of."""
+    """For rows by order and falling revision: when the node heard of a higher revision first."""
     until = np.full(len(refs), NEVER)
     for row in np.flatnonzero(np.diff(refs) == 0).tolist():
         until[row + 1] = min(until[row], observed[row])
     return until
 
 
-def _resting_after_order(joined: Joined) -> Finding:
-    """After an order of anything marketing rests as long as the policy says."""
-    broken, first, seen = 0, "", 0
-    for place, node in enumerate(joined.world.nodes):
-        rest = min((span.policy.after_order_seconds for span in policies.at_node(node)), default=0)
-        if rest == 0:
-            continue
-        owned, _ = _owned(node.orders)
-        seen += len(owned.keys)
-        mine = np.flatnonzero((joined.nodes == place) & joined.marketing)
-        rows, held = pairs(joined.keys[mine], owned.keys)
-        rows = mine[rows]
-        over = np.minimum(owned.said_at[held] + rest, owned.until[held])
-        barred = _late(joined, rows, owned.since[held]) & (joined.accepted_at[rows] < over - joined.world.margin_seconds)
-        broken += len(np.unique(rows[barred]))
-        if barred.any() and not first:
-            at = first_true(barred)
-            first = f"{joined.say(int(rows[at]))}; an order of {moment(owned.said_at[held[at]])} gives {rest} s of rest"
-    return Finding("I2", "rest_after_order", seen, broken, first)
-
-
 def _spread(world: World) -> Finding:
     """What HQ knew of a stop, every province knew soon after."""
-    broken, first, seen = 0, "", 0
-    at_hq = world.hq.stops if world.hq else Stops()
+    tally = Tally("I2", "stops_spread")
+    at_hq = list(_rows(world.hq.stops)) if world.hq else []
     for node in world.provinces:
-        heard = _hearings(node)
-        for key, scope, said_at, heard_at in _rows(at_hq):
-            seen += 1
-            late = heard_at and heard.get((key, scope, said_at), NEVER) > heard_at + SPREAD_SECONDS + world.margin_seconds
-            broken += bool(late)
-            if late and not first:
-                first = f"HQ heard of the stop of subscriber {key} (scope {scope}) at {moment(heard_at)}, {node.name} not within {SPREAD_SECONDS} s"
-    return Finding("I2", "stops_spread", seen, broken, first)
+        heard = {row[:3]: row[3] for row in _rows(node.stops)}
+        in_time = SPREAD_SECONDS + world.margin_seconds
+        late = [row for row in at_hq if row[3] and heard.get(row[:3], NEVER) > row[3] + in_time]
+        if tally.note(len(at_hq), len(late)):
+            tally.first = _say_late(late[0], node)
+    return tally.finding
 
 
-def _hearings(node: Node) -> dict[tuple[int, int, int], int]:
-    return {row[:3]: row[3] for row in _rows(node.stops)}
+def _say_late(row: tuple[int, int, int, int], node: Node) -> str:
+    key, scope, _, heard_at = row
+    return f"a stop of subscriber {key}, scope {scope}: at hq {moment(heard_at)}, at {node.name} too late or never"
 
 
 def _rows(stops: Stops) -> Iterator[tuple[int, int, int, int]]:

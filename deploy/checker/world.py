@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import date
 from enum import IntEnum
 from typing import Any
 
@@ -169,7 +169,8 @@ def _none() -> Ints:
 class Contacts:
     """Messages a node's vendors accepted, a row each. `refs` points into `lines`, pairs of (channel, work order).
 
-    `keys` are subscriber keys, and -1 where no store knows the number the message went to.
+    `keys` are subscriber keys; one below 0, the same for the same number, where no store knows whose number it is.
+    `homes` are home provinces, 0 where not known.
     """
 
     lines: tuple[tuple[str, str], ...] = ()
@@ -178,6 +179,7 @@ class Contacts:
     keys: Ints = field(default_factory=_none)
     accepted_at: Ints = field(default_factory=_none)
     expire_at: Ints = field(default_factory=_none)
+    homes: Ints = field(default_factory=_none)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -247,12 +249,11 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """No contact between two civil times, which may enclose midnight; others on days of rest."""
+    """Two windows of a civil day, for working days and days of rest: from a second until before another, or, where
+    that is not later, over both ends of the day. The day a moment falls on says which of the two counts."""
 
-    begins: time
-    ends: time
-    rest_begins: time
-    rest_ends: time
+    working: tuple[int, int]
+    rest: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +269,12 @@ class Policy:
     capacities: Mapping[str, int] = field(default_factory=dict)
     """Contacts a civil day, by channel."""
     quiet: Mapping[str, Quiet] = field(default_factory=dict)
+    years: frozenset[int] = frozenset()
+    """Those whose days of rest are known; in others both windows are quiet."""
     rest_days: frozenset[date] = frozenset()
     make_up_days: frozenset[date] = frozenset()
+    zones: Mapping[int, str] = field(default_factory=dict)
+    """By home province, where people live by another clock than the channel's."""
     applied: bool = True
     """False: the node objected and keeps the one before."""
     digest: str = ""
@@ -338,7 +343,7 @@ class Node:
 class Channel:
     channel_class: str
     zone: str = "Asia/Shanghai"
-    quiet: Quiet = Quiet(time(21), time(9), time(21), time(9))
+    quiet: Quiet = Quiet((21 * 3600, 9 * 3600), (21 * 3600, 9 * 3600))
 
 
 CHANNELS = {
@@ -359,6 +364,8 @@ class World:
     channels: Mapping[str, Channel] = field(default_factory=lambda: CHANNELS)
     settled: bool = False
     """Faults are over and everything had time to arrive: queues must be empty and both sides agree."""
+    live: bool = False
+    """Read from running nodes one after another, vendors first: what needs one instant cannot be checked."""
     connected: bool = False
     """No link was ever down: stops must have spread in time."""
     margin_seconds: int = 0

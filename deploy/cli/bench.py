@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +17,27 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from deploy.bench import Measured
+    from deploy.bench_coordination import Measured as Decided
 
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 TASKS_MAX = 10_000_000
+PEOPLE_MAX = 100_000_000
+SPENDS_MAX = 500_000_000
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing told of: its name, how much is done, and of how much."""
+    bars: dict[str, Any] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=total)
+            progress.update(bars[name], completed=done, total=total)
+
+        yield tell
 
 
 @app.callback()
@@ -35,23 +55,34 @@ def loop(
     # Not at the top: every command would wait for it.
     from deploy.bench import loop as measure_loop
 
-    bars: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as progress:  # fmt: skip
-
-        def tell(name: str, done: int, total: int) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name, total=total)
-            progress.update(bars[name], completed=done, total=total)
-
+    with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
         measured = asyncio.run(measure_loop(Path(root), tasks, kills, tell))
     if as_json:
         typer.echo(json.dumps(_document(measured)))
     else:
         _show(measured)
     raise typer.Exit(1 if measured.unsettled or measured.doubled else 0)
+
+
+@app.command()
+def coordination(
+    people: Annotated[int, typer.Option(min=1_000, max=PEOPLE_MAX, help="Subscribers in the ledger.")] = 10_000_000,
+    spends: Annotated[int, typer.Option(min=1_000, max=SPENDS_MAX, help="Contacts in it.")] = 50_000_000,
+    requests: Annotated[int, typer.Option(min=100, max=TASKS_MAX, help="Decided at once.")] = 100_000,
+    blocks: Annotated[int, typer.Option(min=1, max=10_000, help="Blocks of 10,000 people to admit.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
+) -> None:
+    """Decisions a second on who may be contacted, against a plain reference; and admissions a second made durable."""
+    from deploy.bench_coordination import Sizes
+    from deploy.bench_coordination import coordination as measure_coordination
+
+    with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
+        measured = measure_coordination(Path(root), Sizes(people, spends, requests, blocks), tell)
+    if as_json:
+        typer.echo(json.dumps(_decisions_document(measured)))
+    else:
+        _show_decisions(measured)
+    raise typer.Exit(1 if measured.decisions_differ else 0)
 
 
 def _document(measured: Measured) -> dict[str, Any]:
@@ -88,3 +119,42 @@ def _show(measured: Measured) -> None:
 
 def _cells(shares: list[tuple[str, float]], row: int) -> tuple[str, str]:
     return (shares[row][0], f"{shares[row][1]:.0%}") if row < len(shares) else ("", "")
+
+
+def _decisions_document(measured: Decided) -> dict[str, Any]:
+    return {
+        "kernel_decisions_per_second": round(measured.kernel_decisions_per_second),
+        "kernel_pooled_decisions_per_second": round(measured.pooled_decisions_per_second),
+        "reference_decisions_per_second": round(measured.reference_decisions_per_second),
+        "kernel_vs_reference": round(measured.kernel_vs_reference, 2),
+        "durable_admissions_per_second": round(measured.durable_admissions_per_second),
+        "decisions_differ": measured.decisions_differ,
+        "granted_share": round(measured.granted, 3),
+        "admission_granted_share": round(measured.admission_granted, 3),
+        "people": measured.sizes.people,
+        "spends": measured.sizes.spends,
+        "requests": measured.sizes.requests,
+        "admitted": measured.admitted,
+    }
+
+
+def _show_decisions(measured: Decided) -> None:
+    sizes, console = measured.sizes, Console()
+    console.print(
+        f"[bold]{measured.kernel_decisions_per_second:,.0f} decisions/s[/bold]  {sizes.requests:,} requests at once "
+        f"over {sizes.spends:,} contacts of {sizes.people:,} people, {measured.granted:.0%} granted\n"
+        f"[bold]{measured.durable_admissions_per_second:,.0f} durable admissions/s[/bold]  {measured.admitted:,} "
+        f"people in {sizes.blocks:,} transactions: decided, booked, tasks made, told to HQ; "
+        f"{measured.admission_granted:.0%} granted",
+        highlight=False,
+    )
+    table = Table("decisions", "a second", "against the reference", box=None)
+    reference = measured.reference_decisions_per_second
+    for name, rate in (
+        ("kernel", measured.kernel_decisions_per_second),
+        ("kernel, half of them for scarce places", measured.pooled_decisions_per_second),
+        ("plain Python reference", reference),
+    ):
+        table.add_row(name, f"{rate:,.0f}", f"{rate / reference:.1f}×")
+    console.print(table)
+    console.print(f"{measured.decisions_differ:,} decisions differ from the reference", highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.campaign import Language
+from deploy.cli.ask import Language
 
 SUBSCRIBERS_MAX = 5_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,27 @@ def log_entries_to_come(local: Local) -> int:
                for node in NODES)  # fmt: skip
 
 
-async def sources_read(local: Local) -> bool:
-    """Whether every node has read all that its BSS can tell by now."""
+Places = Callable[[str], Mapping[str, Any]]
+
+
+async def sources_read(local: Local, places: Places | None = None) -> bool:
+    """Whether every node has read all that its BSS can tell by now.
+
+    `places` answers a node's page tokens by feed, where its store is not the file in its directory.
+    """
     own = tls.read(local.home(HQ) / "hq.crt", local.home(HQ) / "hq.key")
     credentials = tls.channel_credentials((local.home(HQ) / "authority.crt").read_bytes(), own)
-    return all([await _source_read(local, node, credentials) for node in NODES])
+    found = {node: places(node) if places else _places(local, node) for node in NODES}
+    return all([await _source_read(local, node, found[node], credentials) for node in NODES])
 
 
-async def _source_read(local: Local, node: str, credentials: grpc.ChannelCredentials) -> bool:
-    places = dict(query(local.database(node), "SELECT feed, page_token FROM source_place"))
+def _places(local: Local, node: str) -> dict[str, Any]:
+    return dict(query(local.database(node), "SELECT feed, page_token FROM source_place"))
+
+
+async def _source_read(
+    local: Local, node: str, places: Mapping[str, Any], credentials: grpc.ChannelCredentials
+) -> bool:
     async with build_channel(local.address(f"bss-{node}"), credentials, tls.Identity("bss", f"bss-{node}")) as channel:
         bss = GrpcBss(channel)
         orders = await bss.list_orders(str(places.get("orders", "")))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from deploy.simulation.node import Node
 
 CALL_SECONDS = 20.0
+BREAKS = 0.15
+"""Of the messages a link loses, so many take the stream down that carried them."""
 LATE_SECONDS = (1.0, 4_000.0)
 
 
@@ -71,6 +73,19 @@ class Network:
         self._timeline.after(self.delay(), self._arrive, sender, receiver, act, arguments)
         return True
 
+    def stream(self, sender: str, receiver: End, last: float, broken: Act, act: Act, *arguments: Any) -> float:
+        """As `send`, but nothing overtakes what came at `last`, and what does not arrive breaks the stream.
+
+        Answers when it arrives.
+        """
+        arrives = max(self._timeline.now + self.delay(), last + 0.001)
+        wait = arrives - self._timeline.now
+        if self._happens(self.weather.loss * BREAKS):
+            self._timeline.after(wait, broken)
+        else:
+            self._timeline.after(wait, self._arrive_in_order, sender, receiver, broken, act, arguments)
+        return arrives
+
     def delay(self) -> float:
         if self._happens(self.weather.late):
             least, most = LATE_SECONDS
@@ -80,6 +95,14 @@ class Network:
     def _arrive(self, sender: str, receiver: End, act: Act, arguments: tuple[Any, ...]) -> None:
         if self.passes(sender, receiver.name):
             receiver.receive(act, *arguments)
+
+    def _arrive_in_order(
+        self, sender: str, receiver: End, broken: Act, act: Act, arguments: tuple[Any, ...]
+    ) -> None:
+        if self.passes(sender, receiver.name):
+            receiver.receive(act, *arguments)
+        else:
+            broken()
 
     def _serve(self, caller: Node, life: int, callee: str, serve: Callable[[], Any], call: _Call) -> None:
         try:

@@ -7,6 +7,12 @@ from heapq import heappop, heappush
 from typing import Any
 
 Act = Callable[..., None]
+EVENTS_MAX = 20_000
+"""More than any seed needs: one that goes on longer turns in a circle."""
+
+
+class Endless(Exception):
+    """Something is tried for ever."""
 
 
 class Timeline:
@@ -26,5 +32,7 @@ class Timeline:
         while self._planned and self._planned[0][0] <= until:
             self.now, _, act, arguments = heappop(self._planned)
             self.happened += 1
+            if self.happened > EVENTS_MAX:
+                raise Endless
             act(*arguments)
         self.now = max(self.now, until)

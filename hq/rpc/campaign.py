@@ -43,6 +43,7 @@ class CampaignApi(campaign_pb2_grpc.CampaignServiceServicer):
         federation_key: bytes,
         bell: Bell,
         report: Report,
+        approving: asyncio.Lock | None = None,
     ) -> None:
         self._database = database
         self._warehouse = warehouse
@@ -51,7 +52,7 @@ class CampaignApi(campaign_pb2_grpc.CampaignServiceServicer):
         self._federation_key = federation_key
         self._bell = bell
         self._report = report
-        self._approving = asyncio.Lock()
+        self._approving = approving or asyncio.Lock()
 
     async def ValidateCampaign(self, request: pb.ValidateCampaignRequest, _context: Context) -> Any:
         _, counts = await asyncio.to_thread(self._checked, request.yaml)

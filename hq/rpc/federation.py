@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,6 +26,9 @@ from sqlalchemy import Connection
 from common.courier.bell import Bell
 from common.courier.cursor import Place
 from common.courier.log import Entry, LogPosition
+from common.courier.standing import Standing, Written
+from common.delivery.fence import Fence
+from common.kernel.incarnation import WentBack
 from common.kernel.refusal import Fault, Refusal, invalid
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
@@ -41,12 +45,15 @@ from hq.store.sessions import INSTANCE_ID_CHARS_MAX, Session
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 ACCESS = {
     f"/liandong.federation.v1.{service}/": frozenset({"province"})
     for service in ("LinkService", "FeedService", "UplinkService", "GrantService")
 }
 """Who may call what is registered here."""
 APPEND_ENTRIES_MAX = 1_000
+INCARNATION_MAX = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +69,26 @@ class Pace:
 
 
 class Federation:
-    """What the services share. `drain` ends open watches cleanly and refuses new calls."""
+    """What the services share. `drain` ends open watches cleanly and refuses new calls.
 
-    def __init__(self, database: Database, clock: Clock, bell: Bell, pace: Pace | None = None) -> None:
+    `hear_time` is told what time provinces say it is.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bell: Bell,
+        fence: Fence,
+        pace: Pace | None = None,
+        hear_time: Callable[[int], object] = lambda _seconds: None,
+    ) -> None:
         self.database = database
         self.clock = clock
         self.bell = bell
+        self.fence = fence
         self.pace = pace or Pace()
+        self.hear_time = hear_time
         self.draining = False
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -104,7 +124,14 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
         revision = versions.agreed_revision(request.min_contract_revision, request.max_contract_revision)
         now = self._of.clock.now()
         ask = Session(caller().name, request.instance_id, 0, now + self._of.pace.lease, revision)
-        opened = await self._of.write(_open, ask, request, now)
+        off = self._clock_off(request, now)
+        try:
+            opened = await self._of.write(_open, ask, request, now, off)
+        except WentBack as gone:
+            _log.error("%s: HQ came back from a backup", gone)
+            # Not to be left half done where the caller gives up: until it is done HQ contacts nobody.
+            await asyncio.shield(self._of.fence.fall(gone.number, gone.above))
+            opened = await self._of.write(_open, ask, request, now, off)
         return _opened(opened, request, now, self._of.pace)
 
     async def RenewSession(
@@ -112,7 +139,8 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
     ) -> link_pb2.RenewSessionResponse:
         del context
         now, lease = self._of.clock.now(), self._of.pace.lease
-        await self._of.write(sessions.renew, caller().name, request.fence, now + lease)
+        off = self._clock_off(request, now)
+        await self._of.write(link.renew_session, caller().name, request.fence, now + lease, off)
         return link_pb2.RenewSessionResponse(lease_duration=Duration(seconds=lease), server_time=Timestamp(seconds=now))
 
     async def CloseSession(
@@ -121,6 +149,13 @@ class LinkService(link_pb2_grpc.LinkServiceServicer):
         del context
         await self._of.write(sessions.close, caller().name, request.fence)
         return link_pb2.CloseSessionResponse()
+
+    def _clock_off(self, request: link_pb2.OpenSessionRequest | link_pb2.RenewSessionRequest, now: int) -> int:
+        """How far the caller's clock is ahead, by what it says; the way here takes part of it."""
+        if not request.HasField("client_time"):
+            return 0
+        self._of.hear_time(request.client_time.seconds)
+        return request.client_time.seconds - now
 
 
 class FeedService(feed_pb2_grpc.FeedServiceServicer):
@@ -232,8 +267,26 @@ class GrantService(grant_pb2_grpc.GrantServiceServicer):
         return grant_pb2.AcquireGrantsResponse(work_order=name, reasons=reasons.tolist())
 
 
-def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int) -> Opened:
-    return link.open_session(connection, ask, request.build_version, now, takeover=request.takeover)
+def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int, off: int) -> Opened:
+    standing = _standing(request) if request.incarnation else None
+    return link.open_session(
+        connection, ask, request.build_version, now,
+        takeover=request.takeover, standing=standing, clock_off_seconds=off,
+    )  # fmt: skip
+
+
+def _standing(request: link_pb2.OpenSessionRequest) -> Standing:
+    if max(request.incarnation, request.hq_incarnation) > INCARNATION_MAX:
+        raise invalid(f"no incarnation is above {INCARNATION_MAX}")
+    return Standing(
+        request.incarnation,
+        request.hq_incarnation,
+        {topic_name(at.topic): Place(at.epoch, at.cursor, at.chain) for at in request.feed_places},
+        {
+            outbox_name(at.stream): Written(Place(at.epoch, at.sequence, at.chain), at.acknowledged)
+            for at in request.outbox_positions
+        },
+    )
 
 
 def _opened(opened: Opened, request: link_pb2.OpenSessionRequest, now: int, pace: Pace) -> link_pb2.OpenSessionResponse:
@@ -246,6 +299,7 @@ def _opened(opened: Opened, request: link_pb2.OpenSessionRequest, now: int, pace
         feed_positions=[_feed_position(topic, at) for topic, at in opened.feed.items()],
         committed_positions=[_outbox_position(stream, place) for stream, place in opened.outbox.items()],
         server_time=Timestamp(seconds=now),
+        incarnation=opened.incarnation,
     )
 
 
@@ -290,7 +344,7 @@ def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
 
 PAYLOADS = {
     "control": ("stops", "work_order_event", "consents", "erasures", "policy_event"),
-    "results": ("results", "work_order", "task_block", "retold"),
+    "results": ("results", "work_order", "task_block", "retold", "decision"),
     "orders": ("orders",),
     "pool": ("pool",),
 }

@@ -13,15 +13,13 @@ from common.delivery.tables import STATE_COLUMNS, task_block, work_order
 from common.kernel.arbitration import fair_shares
 from common.kernel.budget import Spends, counts, spent
 from common.kernel.columns import Keys, Rows
-from common.kernel.contact_rules import AT_ISSUE, NO_ROOM, SPENT, Considered, Fact, fact_where, reasons
+from common.kernel.contact_rules import AT_ISSUE, NO_ROOM, RIVAL, SPENT, Considered, Fact, fact_where, reasons
 from common.kernel.policy import Policy
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import WorkOrder
 
 DAY_SECONDS = 86_400
-RIVAL = "rival"
-"""The fact of whose contact it was that left none: places in the decision's list of work orders."""
 
 _TAKEN_STATES = [s for s in TaskState if s not in (TaskState.SUPPRESSED, TaskState.EXPIRED, TaskState.FAILED)]
 _TAKEN = [STATE_COLUMNS[state] for state in _TAKEN_STATES]

@@ -18,11 +18,11 @@ from hq.attribution import Contacts, settle
 from hq.audience import HoldOut, Manifest, Warehouse
 from hq.campaign_file import load
 from hq.campaigns import Campaign
-from hq.evaluation import Issued, People, Plan, evaluate
+from hq.evaluation import Issued, People, Plan, evaluate, with_others
 from hq.report import UNKNOWN_CONTACTS_MAX, Document, UnknownContact, WaveStanding, report_of
 from hq.rule_language import check_rule
 from hq.selection import Selection
-from hq.store import campaigns
+from hq.store import campaigns, erased
 from hq.store.campaigns import StoredWave, WaveState
 
 
@@ -38,7 +38,7 @@ def report(connection: Connection, warehouse: Warehouse, federation_key: bytes, 
     waves = campaigns.waves(connection, name)
     places = _places(connection, campaign.offer.code)
     found = evaluate(
-        _people(warehouse, manifest, federation_key),
+        with_others(_people(warehouse, manifest, federation_key), erased.members(connection, name)),
         [
             Issued(order, places[order.name], ledger.blocks(connection, order.name))
             for order in ledger.work_orders(connection, campaign=name)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Table, select
 
 from common.courier import log
-from common.delivery import ledger, order_pages
-from common.delivery.tables import stop
-from common.kernel.columns import Keys, Mask, Rows
+from common.delivery import consents, erasures, ledger, order_pages, policies, stops
+from common.delivery.tables import consent, erasure, stop
+from common.kernel.columns import Keys, Rows
+from common.kernel.consent import Consents
+from common.kernel.decision import Decision
+from common.kernel.erasure import Erasures
 from common.kernel.order import OrderRecords
-from common.kernel.stop import Stops, stops_of
+from common.kernel.stop import Stops
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderState
 from common.runtime.clock import Clock
@@ -21,15 +23,12 @@ from common.wire import codec
 from hq.store import provinces
 
 CONTROL, WORK_ORDERS, ORDERS = TOPICS = ("control", "work_orders", "orders")
-_STOPPED_KEYS = select(stop.c.subscriber_key).order_by(stop.c.subscriber_key)
-_STOPS = (
-    select(stop.c.subscriber_key, stop.c.stopped_at, stop.c.lifted)
-    .where(stop.c.subscriber_key.between(bindparam("first"), bindparam("last")))
-    .order_by(stop.c.subscriber_key)
-    .limit(BLOCK_ROWS)
-)
+CONSENT_ROWS = 1_000
+"""In an entry: each row has a text, where the evidence is kept."""
 FINISHED = (WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 
+People = Stops | Consents | Erasures
+"""What is said of people, and concerns every node."""
 Piece = Callable[[Connection], codec.Incoming | None]
 """Reads one snapshot entry; None where what it would tell is gone."""
 
@@ -39,18 +38,21 @@ def put(connection: Connection, province: str, values: Sequence[codec.Incoming],
 
     After the commit, ring the bell for (province, topic).
     """
+    values = [erasures.forgotten(connection, v) if isinstance(v, TaskBlock) else v for v in values]
     for topic in TOPICS:
-        payloads = [codec.feed_entry(part) for v in values if topic_of(v) == topic for part in _parts(v)]
-        log.append(connection, province, topic, payloads, now)
+        payloads = [codec.feed_entry(part) for v in values if topic_of(v) == topic for part in parts(v)]
+        if payloads:
+            log.append(connection, province, topic, payloads, now)
 
 
-def put_stops(connection: Connection, stops: Stops, now: int, *, but: str = "") -> list[str]:
+def tell(connection: Connection, said: People, now: int, *, but: str = "") -> list[str]:
     """Tell every enrolled province but the one that told us; answers whose control feed grew."""
-    if len(stops) == 0:
+    if len(said) == 0:
         return []
+    payloads = [codec.feed_entry(part) for part in parts(said)]
     told = [code for code in provinces.enrolled(connection) if code != but]
     for code in told:
-        put(connection, code, [stops], now)
+        log.append(connection, code, CONTROL, payloads, now)
     return told
 
 
@@ -60,10 +62,12 @@ class HqOutlet:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
+    def decided(self, connection: Connection, decision: Decision) -> None: ...
+
     def settled(self, connection: Connection, block: TaskBlock, rows: Rows) -> None: ...
 
-    def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None:
-        put_stops(connection, stops_of(keys, times.astype(np.uint32), lifted), self._clock.now())
+    def stopped(self, connection: Connection, stops: Stops) -> None:
+        tell(connection, stops, self._clock.now())
 
     def finished(self, connection: Connection, work_order: WorkOrder) -> None: ...
 
@@ -80,31 +84,53 @@ def snapshot(connection: Connection, province: str, topic: str) -> list[Piece]:
     return list(build(connection, province))
 
 
-def _parts(value: codec.Incoming) -> Iterator[codec.Incoming]:
-    if not isinstance(value, Stops | OrderRecords):
+def parts(value: codec.Incoming) -> Iterator[codec.Incoming]:
+    """`value` in entries of block size."""
+    if not isinstance(value, Stops | OrderRecords | Consents | Erasures):
         yield value
         return
-    for start in range(0, len(value), BLOCK_ROWS):
-        yield value.take(np.arange(start, min(start + BLOCK_ROWS, len(value))))
+    size = CONSENT_ROWS if isinstance(value, Consents) else BLOCK_ROWS
+    for start in range(0, len(value), size):
+        yield value.take(np.arange(start, min(start + size, len(value))))
 
 
 def _control_pieces(connection: Connection, province: str) -> Iterator[Piece]:
-    keys = np.fromiter(connection.execute(_STOPPED_KEYS).scalars(), dtype=np.int64)
-    for start in range(0, len(keys), BLOCK_ROWS):
-        part = keys[start : start + BLOCK_ROWS]
-        yield _stop_piece(int(part[0]), int(part[-1]))
+    newest = policies.newest(connection)
+    if newest is not None:
+        yield _constant(newest)
+    yield from _key_pieces(connection, stop, stops.stops_between, BLOCK_ROWS // 2)
+    yield from _key_pieces(connection, consent, consents.consents_between, CONSENT_ROWS // 2)
+    yield from _key_pieces(connection, erasure, erasures.erasures_between, BLOCK_ROWS // 2)
     for order in _unfinished(connection, province):
         if order.state != WorkOrderState.ISSUED:
             yield _constant(WorkOrderCommand(order.name, order.state, order.version))
 
 
-def _stop_piece(first: int, last: int) -> Piece:
-    def read(connection: Connection) -> Stops | None:
-        rows = connection.execute(_STOPS, {"first": first, "last": last}).all()
-        table = np.array([tuple(row) for row in rows], dtype=np.int64)
-        return stops_of(table[:, 0], table[:, 1].astype(np.uint32), table[:, 2] == 1) if rows else None
+def _key_pieces(
+    connection: Connection, table: Table, read: Callable[[Connection, int, int], People], rows: int
+) -> Iterator[Piece]:
+    """All rows of `table` in ranges of keys, some `rows` each: what comes in meanwhile must still fit in an entry."""
+    query = select(table.c.subscriber_key).order_by(table.c.subscriber_key)
+    keys = np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+    for first, last in ranges(keys, rows):
+        yield _range_piece(read, first, last)
 
-    return read
+
+def ranges(keys: Keys, rows: int) -> Iterator[tuple[int, int]]:
+    """First and last keys of stretches of some `rows` of `keys` (ascending); rows of one key stay together."""
+    start = 0
+    while start < len(keys):
+        end = int(np.searchsorted(keys, keys[min(start + rows, len(keys)) - 1], "right"))
+        yield int(keys[start]), int(keys[end - 1])
+        start = end
+
+
+def _range_piece(read: Callable[[Connection, int, int], People], first: int, last: int) -> Piece:
+    def piece(connection: Connection) -> codec.Incoming | None:
+        found = read(connection, first, last)
+        return found if len(found) else None
+
+    return piece
 
 
 def _work_order_pieces(connection: Connection, province: str) -> Iterator[Piece]:

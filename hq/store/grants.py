@@ -16,7 +16,7 @@ from common.kernel.refusal import Fault, Refusal, invalid
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import GRANT, WorkOrder, work_order_name
-from hq.store import coordination, feed, provinces
+from hq.store import coordination, feed, leases, provinces
 from hq.store.tables import grant_request
 
 LEASE_SECONDS_MAX = 7 * 86_400
@@ -31,13 +31,15 @@ _INSERT = insert(grant_request)
 def acquire(connection: Connection, province: str, request: GrantRequest, now: int) -> tuple[str, Codes]:
     """(work order, a reason for each task asked for; NONE where granted). Repeating a request answers the same.
 
-    People of other provinces and people nobody knows are answered alike, with NO_NUMBER.
+    People of other provinces and people nobody knows are answered alike, with NO_NUMBER. Raises Refusal
+    RESTORE_FENCED or CLOCK_DISAGREES where nothing may be leased to the province now.
     """
     digest = _digest(request)
     known = connection.execute(_KNOWN, {"of": province, "id": request.request_id}).one_or_none()
     if known is not None:
         return known.work_order, _repeated(request, digest, known.digest, known.reasons)
     _check(request, now)
+    leases.check(connection, province, now)
     order, block = _issued(connection, province, request, now)
     granted = bool((block.states == TaskState.OPEN).any())
     if granted:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from common.kernel.incarnation import FIRST
 from common.kernel.refusal import Fault, Refusal
 from common.runtime import bulk
 from hq.store.tables import province
 
 _CODES = select(province.c.code).order_by(province.c.code)
 _INCARNATION = select(province.c.incarnation).where(province.c.code == bindparam("of"))
+_CLOCK_OFF = select(province.c.clock_off_seconds).where(province.c.code == bindparam("of"))
+_RETOLD_TO = select(province.c.retold_to).where(province.c.code == bindparam("of"))
+_YET_TO_RETELL = _CODES.where(province.c.retold_to != bindparam("own"))
 _UPDATE = update(province).where(province.c.code == bindparam("of"))
 
 
@@ -36,3 +40,32 @@ def seen(connection: Connection, code: str, build_version: str, now: int) -> Non
 def incarnation(connection: Connection, code: str) -> int:
     """The one it last opened a session as; 0 before the first."""
     return int(connection.execute(_INCARNATION, {"of": code}).scalar() or 0)
+
+
+def met(connection: Connection, code: str, incarnation: int) -> None:
+    """It opened a session as that one."""
+    connection.execute(_UPDATE, {"of": code, "incarnation": incarnation})
+
+
+def told_time(connection: Connection, code: str, off_seconds: int) -> None:
+    """Its clock is so far ahead of HQ's."""
+    connection.execute(_UPDATE, {"of": code, "clock_off_seconds": off_seconds})
+
+
+def clock_off_seconds(connection: Connection, code: str) -> int:
+    return int(connection.execute(_CLOCK_OFF, {"of": code}).scalar() or 0)
+
+
+def retold(connection: Connection, code: str, hq_incarnation: int) -> None:
+    """It has told that HQ everything."""
+    connection.execute(_UPDATE, {"of": code, "retold_to": hq_incarnation})
+
+
+def has_retold(connection: Connection, code: str, own: int) -> bool:
+    """Whether HQ, as incarnation `own`, knows of all that the province holds; the first never forgot anything."""
+    return own == FIRST or connection.execute(_RETOLD_TO, {"of": code}).scalar() == own
+
+
+def yet_to_retell(connection: Connection, own: int) -> list[str]:
+    """The codes of those that HQ, as incarnation `own`, has yet to hear everything from."""
+    return [] if own == FIRST else list(connection.execute(_YET_TO_RETELL, {"own": own}).scalars())

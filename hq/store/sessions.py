@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from common.kernel.refusal import Fault, Refusal, conflict
 from hq.store.tables import session
@@ -14,6 +14,7 @@ INSTANCE_ID_CHARS_MAX = 64
 _LOAD = select(session).where(session.c.province == bindparam("of"))
 _DELETE = delete(session).where(session.c.province == bindparam("of"))
 _INSERT = insert(session)
+_CLOSE_ALL = update(session).values(fence=session.c.fence + 1, expires_at=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ def check(connection: Connection, province: str, fence: int) -> Session:
 
 def renew(connection: Connection, province: str, fence: int, expires_at: int) -> None:
     put(connection, replace(check(connection, province, fence), expires_at=expires_at))
+
+
+def close_all(connection: Connection) -> None:
+    """Every province must open anew, and so learns what has changed at HQ."""
+    connection.execute(_CLOSE_ALL)
 
 
 def close(connection: Connection, province: str, fence: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
 
 metadata = MetaData()
 
@@ -18,6 +18,8 @@ province = Table(
     Column("clock_off_seconds", BigInteger, nullable=False, server_default="0", doc="Its clock against HQ's."),
     Column("policy_version", Integer, nullable=False, server_default="0", doc="The newest in force there."),
     Column("policy_objection", Text, nullable=False, server_default="", doc="Why a newer one is not."),
+    Column("policy_heard_at", BigInteger, nullable=False, server_default="0", doc="When it told policy_version."),
+    Column("policy_before", Integer, nullable=False, server_default="0", doc="None older was in force there lately."),
 )
 
 campaign = Table(
@@ -31,6 +33,16 @@ campaign = Table(
     Column("approved_by", String(64), nullable=False),
     Column("manifest", Text, nullable=False, doc="JSON of the approved audience; empty before approval."),
 )
+
+erased_member = Table(
+    "erased_member",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("province", SmallInteger, nullable=False),
+    Column("held_out", Boolean, nullable=False),
+)
+"""People of an approved audience who were erased since: still counted, though no snapshot has them any more."""
 
 wave = Table(
     "wave",

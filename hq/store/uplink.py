@@ -6,83 +6,113 @@ import logging
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from common.delivery import ledger, orders, stops, vault
+from common.delivery import consents, decisions, erasures, forgetting, ledger, orders, stops, vault
 from common.kernel.columns import Keys, Mask
+from common.kernel.consent import Consents
+from common.kernel.decision import Decision
+from common.kernel.erasure import Erasures, erasures_of
+from common.kernel.incarnation import Retold
 from common.kernel.order import OrderRecords, PoolChange
+from common.kernel.policy import PolicyEvent
 from common.kernel.pool import PoolChanges
-from common.kernel.refusal import Fault, Refusal
 from common.kernel.result import Results
-from common.kernel.stop import Stops, stops_of
+from common.kernel.stop import Stops
 from common.kernel.task import UNSETTLED, TaskEvent, TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, advance
-from common.kernel.work_order import LOCAL, WorkOrder, WorkOrderEvent, WorkOrderState
+from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.wire import codec
 from hq.results import belongs, mirror, settled
-from hq.store import feed
+from hq.store import feed, policies, provinces, retelling
+from hq.store.retelling import not_yours, own_work_order
 
 _log = logging.getLogger(__name__)
 
 
 def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing], now: int) -> set[str]:
-    """Apply in order; answers the provinces whose control feed grew. A refusal leaves nothing to commit."""
-    mirrors = Mirrors(connection, province)
+    """Apply in order; answers the provinces whose control feed grew. A refusal leaves nothing to commit.
+
+    While HQ, back from a backup, has yet to be told everything by this province, what it says of work orders that HQ
+    does not know is passed over: the work orders come, and after them the same again.
+    """
+    forgot = retelling.forgot(connection, province)
+    mirrors = Mirrors(connection)
     told: set[str] = set()
     for value in values:
-        if isinstance(value, Results):
-            mirrors.take(value)
-        elif isinstance(value, OrderRecords):
+        if isinstance(value, OrderRecords):
             orders.put_orders(connection, value, now)
-        elif isinstance(value, Stops):
-            told.update(_stops(connection, province, value, now))
-        elif isinstance(value, PoolChanges):
-            told.update(_pool(connection, province, value, now))
+        elif isinstance(value, Stops | Consents | Erasures | PoolChanges | PolicyEvent):
+            told.update(_told(connection, province, value, now))
         elif isinstance(value, WorkOrder):
-            _work_order(connection, province, value)
-        elif isinstance(value, TaskBlock):
-            own_work_order(connection, province, value.work_order)
-            ledger.insert_block(connection, value)
-        elif isinstance(value, WorkOrderEvent):
-            mirrors.save()
-            _event(connection, own_work_order(connection, province, value.work_order), value, now)
+            retelling.take_work_order(connection, province, value, forgot)
+        elif isinstance(value, Results | Decision | TaskBlock | WorkOrderEvent):
+            if not forgot or retelling.known(connection, value.work_order):
+                _of_work_order(connection, province, value, mirrors, forgot, now)
+        elif isinstance(value, Retold):
+            provinces.retold(connection, province, value.incarnation)
     mirrors.save()
     return told
 
 
-def own_work_order(connection: Connection, province: str, name: str) -> WorkOrder:
-    """Refused with NOT_YOURS for another's and for one that does not exist, alike."""
-    order = ledger.load_work_order(connection, name)
-    if order is None or order.node != province:
-        raise _not_yours(f"work order {name} is not one of province {province}")
-    return order
+def _of_work_order(
+    connection: Connection,
+    province: str,
+    value: Results | Decision | TaskBlock | WorkOrderEvent,
+    mirrors: Mirrors,
+    forgot: bool,
+    now: int,
+) -> None:
+    order = own_work_order(connection, province, value.work_order)
+    if isinstance(value, Results):
+        mirrors.take(value, forgot)
+    elif isinstance(value, Decision):
+        _decision(connection, order, value)
+    elif isinstance(value, TaskBlock):
+        retelling.take_block(connection, order, value, forgot)
+    else:
+        mirrors.save()
+        _event(connection, own_work_order(connection, province, value.work_order), value, now)
 
 
-def _work_order(connection: Connection, province: str, order: WorkOrder) -> None:
-    """One of the province's own making; its blocks and results follow."""
-    if not order.name.startswith(LOCAL) or not order.name.endswith(f"/{province}") or order.leased:
-        raise _not_yours(f"work order {order.name} is not one that province {province} may make")
-    ledger.put_work_order(connection, order)
+def _told(
+    connection: Connection, province: str, value: Stops | Consents | Erasures | PoolChanges | PolicyEvent, now: int
+) -> list[str]:
+    """The provinces whose control feed grew."""
+    if isinstance(value, PoolChanges):
+        return _pool(connection, province, value, now)
+    if isinstance(value, PolicyEvent):
+        policies.heard(connection, province, value, now)
+        return []
+    return feed.tell(connection, _taken(connection, province, value), now, but=province)
+
+
+def _decision(connection: Connection, order: WorkOrder, made: Decision) -> None:
+    """What HQ leased, HQ itself decided to issue."""
+    if made.stage not in (("claim",) if order.leased else ("local", "claim")):
+        raise not_yours(f"province {order.node} decides no {made.stage} of {order.name}")
+    decisions.put(connection, made)
 
 
 class Mirrors:
     """The blocks that one call reports on, each read and written once."""
 
-    def __init__(self, connection: Connection, province: str) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._province = province
-        self._own: set[str] = set()
         self._blocks: dict[tuple[str, int], TaskBlock] = {}
 
-    def take(self, results: Results) -> None:
-        name = results.work_order
-        if name not in self._own:
-            own_work_order(self._connection, self._province, name)
-            self._own.add(name)
-        numbers = results.tasks // BLOCK_ROWS
+    def take(self, results: Results, forgot: bool) -> None:
+        """A block that HQ `forgot` is passed over."""
+        name, numbers = results.work_order, results.tasks // BLOCK_ROWS
         for number in np.unique(numbers).tolist():
             part = results.take(np.flatnonzero(numbers == number))
-            self._blocks[name, number] = mirror(self._block(name, number, part), part)
+            block = self._blocks.get((name, number)) or ledger.load_block(self._connection, name, number)
+            if block is None and forgot:
+                continue
+            if block is None or not belongs(block, part):
+                raise not_yours(f"work order {name} has no such tasks in block {number}")
+            self._blocks[name, number] = mirror(block, part)
 
     def save(self) -> None:
         for block in self._blocks.values():
@@ -90,12 +120,6 @@ class Mirrors:
         for name in {block.work_order for block in self._blocks.values() if settled(block)}:
             _complete(self._connection, name)
         self._blocks.clear()
-
-    def _block(self, name: str, number: int, part: Results) -> TaskBlock:
-        block = self._blocks.get((name, number)) or ledger.load_block(self._connection, name, number)
-        if block is None or not belongs(block, part):
-            raise _not_yours(f"work order {name} has no such tasks in block {number}")
-        return block
 
 
 def _complete(connection: Connection, name: str) -> None:
@@ -124,27 +148,44 @@ def _reject(connection: Connection, order: WorkOrder, now: int) -> None:
     ledger.set_state(connection, order.name, WorkOrderState.REJECTED)
 
 
-def _stops(connection: Connection, province: str, said: Stops, now: int) -> list[str]:
-    """Anyone may stop anyone; a stop is lifted only by the province where the person is at home."""
-    allowed = ~said.lifted | _at_home(connection, province, said.keys)
-    taken = said.take(np.flatnonzero(allowed))
-    stops.put_stops(connection, taken.keys, taken.stopped_at, taken.lifted)
-    return feed.put_stops(connection, taken, now, but=province)
+def _taken(connection: Connection, province: str, said: feed.People) -> feed.People:
+    """Anyone may stop anyone and take a consent back; the rest is believed of the province where the person is at home.
+
+    Answers what others are to be told.
+    """
+    if isinstance(said, Stops):
+        taken = said.take(np.flatnonzero(~said.lifted | _at_home(connection, province, said.keys)))
+        return taken.take(stops.put_stops(connection, taken))
+    if isinstance(said, Consents):
+        agreed = said.take(np.flatnonzero(said.withdrawn | ~_at_home_elsewhere(connection, province, said.keys)))
+        return agreed.take(consents.put_consents(connection, agreed))
+    at_home, elsewhere = (each(connection, province, said.keys) for each in (_at_home, _at_home_elsewhere))
+    return forgetting.take(connection, said.take(np.flatnonzero(at_home | ~(said.lifted | elsewhere))))
 
 
 def _pool(connection: Connection, province: str, said: PoolChanges, now: int) -> list[str]:
-    """Only of people at home there. A number given to somebody new takes the stop of the one before with it."""
+    """Only of people at home there. To somebody who was given a number, nothing said before applies."""
     own = said.take(np.flatnonzero(_at_home(connection, province, said.keys)))
     vault.set_active(connection, own.keys, own.changes != PoolChange.LEFT)
     anew = own.take(np.flatnonzero(own.changes == PoolChange.REASSIGNED))
-    lifted = stops_of(anew.keys, anew.changed_at, np.ones(len(anew), dtype=np.bool_))
-    return _stops(connection, province, lifted, now) if len(anew) else []
+    news = forgetting.take(connection, erasures_of(anew.keys, anew.changed_at, lifted=True))
+    return feed.tell(connection, news, now, but=province)
 
 
 def _at_home(connection: Connection, province: str, keys: Keys) -> Mask:
-    found: Mask = vault.provinces_of(connection, keys) == int(province)
+    found: Mask = _homes(connection, keys) == int(province)
     return found
 
 
-def _not_yours(message: str) -> Refusal:
-    return Refusal(Fault.FORBIDDEN, "NOT_YOURS", f"{message}; report only on work orders issued to you")
+def _at_home_elsewhere(connection: Connection, province: str, keys: Keys) -> Mask:
+    """Of whom nobody has told HQ yet, the province may."""
+    found: Mask = ~np.isin(_homes(connection, keys), (0, int(province)))
+    return found
+
+
+def _homes(connection: Connection, keys: Keys) -> NDArray[np.int64]:
+    """Where they live, or lived when they were erased."""
+    homes = vault.provinces_of(connection, keys)
+    unknown = homes == 0
+    homes[unknown] = erasures.homes_of(connection, keys[unknown])
+    return homes

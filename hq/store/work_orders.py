@@ -8,14 +8,15 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import Connection
 
-from common.delivery import ledger, policies
+from common.delivery import fence, ledger, policies
 from common.delivery.orders import owners_between
 from common.kernel.columns import Keys, in_sorted
+from common.kernel.incarnation import may_have_sent
 from common.kernel.task import TaskEvent, TaskReason
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import HQ_NODE, MOVES, WorkOrder, WorkOrderCommand, WorkOrderState, command
 from hq.campaigns import Campaign, CampaignState, Step
-from hq.store import campaigns, coordination, feed, provinces
+from hq.store import campaigns, coordination, feed, leases, provinces
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import chosen
 
@@ -52,14 +53,13 @@ def begin_cut(connection: Connection, name: str, number: int, orders: Iterable[W
     False, changing nothing, where the campaign is paused or over. Once begun, a wave is cut to its end whatever
     becomes of the campaign: then everyone chosen has a task, and pausing or cancelling reaches all of them alike.
     """
-    if _of_wave(connection, name, number):
-        return True
-    if campaigns.get(connection, name).state is not CampaignState.APPROVED:
+    known = {order.name for order in _of_wave(connection, name, number)}
+    if not known and campaigns.get(connection, name).state is not CampaignState.APPROVED:
         return False
     version = policies.in_force(connection).version
-    for planned in orders:
-        incarnation = 0 if planned.node == HQ_NODE else provinces.incarnation(connection, planned.node)
-        order = replace(planned, policy_version=version, incarnation=incarnation)
+    # Of a wave that HQ forgot in a restore, provinces may have told some work orders, and only those.
+    for planned in (order for order in orders if order.name not in known):
+        order = replace(planned, policy_version=version, incarnation=_holder(connection, planned))
         ledger.put_work_order(connection, order)
         if order.node != HQ_NODE:
             feed.put(connection, order.node, [order], now)
@@ -70,17 +70,35 @@ def cut(connection: Connection, order: WorkOrder, blocks: Iterable[TaskBlock], n
     """Issue blocks of a work order, spending HQ's contacts; one that was issued before is passed over.
 
     Where the province has rejected the work order meanwhile, nobody will contact these people: their tasks end here.
+    Raises Refusal RESTORE_FENCED or CLOCK_DISAGREES where nothing may be leased to the node now.
     """
     known = ledger.load_work_order(connection, order.name) or order
-    rejected = known.state is WorkOrderState.REJECTED
     new = [block for block in blocks if not ledger.has_block(connection, block.work_order, block.number)]
     if not new:
         return
-    new = [_closed(block, now) for block in new] if rejected else coordination.allow(connection, known, new, now)
+    new = _issued(connection, known, new, now)
     for block in new:
         ledger.insert_block(connection, block)
-    if order.node != HQ_NODE and not rejected:
+    if order.node != HQ_NODE and known.state is not WorkOrderState.REJECTED:
         feed.put(connection, order.node, new, now)
+
+
+def _holder(connection: Connection, order: WorkOrder) -> int:
+    """The incarnation a work order is issued to; none where an HQ that was lost may have issued it already."""
+    own = fence.load(connection)
+    if order.start_at <= own.fenced_at:
+        return 0
+    return own.number if order.node == HQ_NODE else provinces.incarnation(connection, order.node)
+
+
+def _issued(connection: Connection, order: WorkOrder, blocks: list[TaskBlock], now: int) -> list[TaskBlock]:
+    if order.state is WorkOrderState.REJECTED:
+        return [_closed(block, now) for block in blocks]
+    if order.node == HQ_NODE and may_have_sent(fence.load(connection).number, order.incarnation):
+        return [fence.given_up(block, now)[0] for block in blocks]
+    if now < order.end_at:
+        leases.check(connection, order.node, now)
+    return coordination.allow(connection, order, blocks, now)
 
 
 def _closed(block: TaskBlock, now: int) -> TaskBlock:

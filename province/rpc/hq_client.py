@@ -15,6 +15,7 @@ from random import Random
 import grpc.aio
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from liandong.federation.v1 import (
     feed_pb2,
     feed_pb2_grpc,
@@ -27,16 +28,21 @@ from liandong.federation.v1 import (
 
 from common.courier.bell import Bell
 from common.courier.cursor import NOWHERE, Gap, Place
-from common.courier.log import Entry
+from common.courier.log import Entry, LogPosition
+from common.courier.standing import Known, Written
+from common.delivery.claim import Contacts
+from common.delivery.fence import Fence
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
+from common.kernel.incarnation import FIRST, WentBack
+from common.kernel.policy import CLOCK_MARGIN_SECONDS
 from common.kernel.refusal import Refusal
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire import codec, faults, versions
 from common.wire.grant_codec import grant_request
 from common.wire.server import build_channel
-from common.wire.streams import CONTROL_LANE, HQ, OUTBOX_STREAMS, TOPICS, outbox_name
+from common.wire.streams import CONTROL_LANE, HQ, OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
 from province import link
 from province.inbox import Inbox
 from province.link import Reading, Take
@@ -64,6 +70,7 @@ class HqClient:
     """Runs until cancelled. `bell` is rung for ("hq", stream) by whoever appended to the outbox.
 
     `takeover` lets the first session follow a crash at once: set it where no second instance can be running.
+    `hear_time` is told what time HQ says it is.
     """
 
     def __init__(
@@ -76,9 +83,11 @@ class HqClient:
         address: str,
         credentials: grpc.ChannelCredentials,
         build_version: str,
+        fence: Fence,
         *,
         takeover: bool = False,
         random: Random | None = None,
+        hear_time: Callable[[int], object] = lambda _seconds: None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -88,12 +97,18 @@ class HqClient:
         self._address = address
         self._credentials = credentials
         self._build_version = build_version
+        self._restore_fence = fence
         self._takeover = takeover
+        self._hear_time = hear_time
         self._random = random or Random()  # noqa: S311 - spreads reconnects, keeps no secret
         self._instance_id = uuid.uuid4().hex
         self._opened = link_pb2.OpenSessionResponse()
         self.heard_at: dict[str, float] = {}
         """Monotonic seconds at which HQ last spoke, by topic: how fresh the stops are."""
+        self.ousted = False
+        """Another instance of this province holds the session: there may be a copy of this node."""
+        self.clock_off_seconds = 0
+        """How far HQ's clock is ahead of this node's."""
         self._grants: grant_pb2_grpc.GrantServiceStub | None = None
 
     async def run(self) -> None:
@@ -127,28 +142,57 @@ class HqClient:
 
     async def _open(self, channel: grpc.aio.Channel, back_off: BackOff) -> dict[str, Place] | None:
         """Where each outbox stream goes on; None where HQ did not open a session."""
-        request = link_pb2.OpenSessionRequest(
+        request = await self._asked()
+        stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
+        sent_at = self._clock.monotonic()
+        try:
+            self._opened = await stub.OpenSession(request, timeout=CALL_SECONDS)
+            # Once is enough to follow our own crash; a twin that fences us later must not be fenced back for ever.
+            self._takeover = self.ousted = False
+        except grpc.aio.AioRpcError as error:
+            refusal = faults.of_error(error)
+            _complain("open a session", error, refusal)
+            if refusal is not None:
+                await self._refused(request.incarnation, refusal, back_off)
+            return None
+        self._told_time(self._opened, sent_at)
+        try:
+            return await self._database.write(link.join, _known(self._opened), self._clock.now())
+        except WentBack as gone:
+            _log.error("this node came back from a backup: %s", gone)
+            await self._restore_fence.fall(gone.number, gone.above)
+            return None
+
+    async def _asked(self) -> link_pb2.OpenSessionRequest:
+        standing = await self._database.read(link.standing)
+        return link_pb2.OpenSessionRequest(
             instance_id=self._instance_id,
             build_version=self._build_version,
             min_contract_revision=versions.CONTRACT_REVISIONS[0],
             max_contract_revision=versions.CONTRACT_REVISIONS[1],
             capabilities=sorted(versions.CAPABILITIES),
-            outbox_positions=_positions(await self._database.read(link.positions)),
+            outbox_positions=[_position(*each) for each in standing.outbox.items()],
             takeover=self._takeover,
+            incarnation=standing.incarnation,
+            client_time=Timestamp(seconds=self._clock.now()),
+            hq_incarnation=standing.hq_incarnation,
+            feed_places=[_feed_place(*each) for each in standing.feed.items()],
         )
-        stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
-        try:
-            self._opened = await stub.OpenSession(request, timeout=CALL_SECONDS)
-            # Once is enough to follow our own crash; a twin that fences us later must not be fenced back for ever.
-            self._takeover = False
-        except grpc.aio.AioRpcError as error:
-            refusal = faults.of_error(error)
-            if refusal is not None and refusal.reason == "SESSION_HELD":
-                back_off.at_most(HELD_SECONDS_MAX)
-            _complain("open a session", error, refusal)
-            return None
-        held = {outbox_name(p.stream): Place(p.epoch, p.sequence, p.chain) for p in self._opened.committed_positions}
-        return await self._database.write(link.rejoin, held, self._clock.now())
+
+    async def _refused(self, incarnation: int, refusal: Refusal, back_off: BackOff) -> None:
+        if refusal.reason == "SESSION_HELD":
+            self.ousted = True
+            back_off.at_most(HELD_SECONDS_MAX)
+        elif refusal.reason == "RESTORE_FENCED":
+            await self._restore_fence.fall(incarnation, int(refusal.metadata["incarnation"]))
+
+    def _told_time(
+        self, response: link_pb2.OpenSessionResponse | link_pb2.RenewSessionResponse, sent_at: float
+    ) -> None:
+        """As of half way between question and answer."""
+        self._hear_time(response.server_time.seconds)
+        half_way = (self._clock.monotonic() - sent_at) / 2
+        self.clock_off_seconds = round(response.server_time.seconds + half_way - self._clock.now())
 
     async def _keep(self, what: str, turn: Callable[[BackOff], Awaitable[None]]) -> None:
         """Take turns for ever; failures wait longer and longer, and a lost session ends it."""
@@ -168,7 +212,9 @@ class HqClient:
 
         async def renew(back_off: BackOff) -> None:
             await asyncio.sleep(self._opened.lease_duration.ToNanoseconds() / 3e9)
-            await stub.RenewSession(link_pb2.RenewSessionRequest(fence=self._opened.fence), timeout=CALL_SECONDS)
+            sent_at, now = self._clock.monotonic(), Timestamp(seconds=self._clock.now())
+            request = link_pb2.RenewSessionRequest(fence=self._opened.fence, client_time=now)
+            self._told_time(await stub.RenewSession(request, timeout=CALL_SECONDS), sent_at)
             back_off.reset()
 
         return renew
@@ -229,9 +275,12 @@ class HqClient:
     async def committed(self, stream: str, place: Place) -> bool:
         return await self._database.write(link.committed, stream, place)
 
-    def stops_are_fresh(self, seconds: float) -> bool:
-        """Whether HQ spoke on the control topic within `seconds`; False before it first did."""
-        return self._clock.monotonic() - self.heard_at.get("control", float("-inf")) <= seconds
+    def may_contact(self, stop_freshness_seconds: int) -> Contacts:
+        """Nobody without fresh stops, or beside another instance; by HQ's leave only while the two clocks agree."""
+        heard_at, now = self.heard_at.get("control", float("-inf")), self._clock.monotonic()
+        if self.ousted or not link.is_fresh(heard_at, now, stop_freshness_seconds):
+            return Contacts.NOBODY
+        return Contacts.ALL if abs(self.clock_off_seconds) <= CLOCK_MARGIN_SECONDS else Contacts.OWN
 
     def hear(self, topic: str) -> None:
         self.heard_at[topic] = self._clock.monotonic()
@@ -375,13 +424,30 @@ def _lane(stream: str) -> str:
     return "control" if stream in CONTROL_LANE else "bulk"
 
 
-def _positions(places: Mapping[str, Place]) -> list[link_pb2.OutboxPosition]:
-    return [
-        link_pb2.OutboxPosition(
-            stream=OUTBOX_STREAMS[stream], epoch=place.epoch, sequence=place.sequence, chain=place.chain
-        )
-        for stream, place in places.items()
-    ]
+def _position(stream: str, written: Written) -> link_pb2.OutboxPosition:
+    head = written.head
+    return link_pb2.OutboxPosition(
+        stream=OUTBOX_STREAMS[stream],
+        epoch=head.epoch,
+        sequence=head.sequence,
+        chain=head.chain,
+        acknowledged=written.acknowledged,
+    )
+
+
+def _feed_place(topic: str, place: Place) -> link_pb2.FeedPlace:
+    return link_pb2.FeedPlace(topic=TOPICS[topic], epoch=place.epoch, cursor=place.sequence, chain=place.chain)
+
+
+def _known(opened: link_pb2.OpenSessionResponse) -> Known:
+    return Known(
+        opened.incarnation or FIRST,
+        {outbox_name(at.stream): Place(at.epoch, at.sequence, at.chain) for at in opened.committed_positions},
+        {
+            topic_name(at.topic): LogPosition(at.epoch, at.oldest_cursor, at.head_cursor, at.committed_cursor, 0)
+            for at in opened.feed_positions
+        },
+    )
 
 
 def _read_entries(entries: Sequence[feed_pb2.FeedEntry], code: str) -> list[codec.Incoming]:

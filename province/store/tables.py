@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -19,6 +31,7 @@ local_request = Table(
     "local_request",
     metadata,
     Column("name", String(64), primary_key=True),
+    Column("state", SmallInteger, nullable=False, doc="1 waits, 2 waits for HQ, 3 done."),
     Column("asked_at", BigInteger, nullable=False),
     Column("channel", String(32), nullable=False),
     Column("offer", String(64), nullable=False),
@@ -27,17 +40,20 @@ local_request = Table(
     Column("priority", Integer, nullable=False),
     Column("end_at", BigInteger, nullable=False),
     Column("ask_hq", Boolean, nullable=False, doc="What own tokens do not cover is asked of HQ."),
-    Column("keys", LargeBinary, nullable=False, doc="int64, ascending, unique."),
-    Column("scores", LargeBinary, nullable=False, doc="float64; empty: all alike."),
+    Column("keys", LargeBinary, nullable=False, doc="int64, ascending, unique; empty once decided."),
+    Column("scores", LargeBinary, nullable=False, doc="float64."),
     Column("texts", Text, nullable=False, doc="JSON list."),
     Column("text_refs", LargeBinary, nullable=False, doc="uint32."),
-    Column("outcome", Text, nullable=False, doc="JSON: counts by verdict; empty while it waits."),
+    Column("digest", LargeBinary, nullable=False, doc="Of what was asked for."),
+    Column("outcome", Text, nullable=False, doc="JSON: what came of it; empty while it waits."),
+    Index("local_request_by_state", "state", "asked_at"),
 )
 """Contacts this province asks for itself, from the moment they are asked to their admission."""
 
-retold = Table(
-    "retold",
+meeting = Table(
+    "meeting",
     metadata,
-    Column("hq_incarnation", BigInteger, primary_key=True, autoincrement=False),
+    Column("hq_incarnation", BigInteger, primary_key=True, autoincrement=False, doc="The HQ told everything."),
+    Column("incarnation", BigInteger, nullable=False, doc="This node's own then; -1 once that one was restored."),
 )
-"""One row: the HQ that was told everything."""
+"""One row: this node and HQ as they last met."""

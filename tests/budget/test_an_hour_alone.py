@@ -18,7 +18,10 @@ PEOPLE = 2_000
 STEP_SECONDS = 20
 ASKED_AT_ONCE = 300
 ACCOUNT = Account("local/past/1/local_sms/45", "message", "")
-BUSY = Policy(version=1, caps=(CapRule(Scope.ALL, "", 4, 6 * HOUR, 2), CapRule(Scope.CHANNEL_CLASS, "message", 9, DAY, 5)))
+BUSY = Policy(
+    version=1,
+    caps=(CapRule(Scope.ALL, "", 4, 6 * HOUR, 2), CapRule(Scope.CHANNEL_CLASS, "message", 9, DAY, 5)),
+)
 
 
 def request(number: int, keys: NDArray[np.int64], now: int) -> LocalRequest:

@@ -146,8 +146,13 @@ def counted(rule: CapRule, order: WorkOrder, end: str, ago: int) -> bool:
 
 
 @relaxed
-@given(history=past_orders, rules=caps, channel=st.sampled_from(["sms", "app_push"]), line=st.sampled_from(["", "data"]),
-       mode=st.sampled_from(Mode))  # fmt: skip
+@given(
+    history=past_orders,
+    rules=caps,
+    channel=st.sampled_from(["sms", "app_push"]),
+    line=st.sampled_from(["", "data"]),
+    mode=st.sampled_from(Mode),
+)
 def test_hq_issues_to_exactly_those_with_contacts_left(
     store: Database, monkeypatch: pytest.MonkeyPatch, history: list, rules: list, channel: str, line: str, mode: Mode
 ) -> None:

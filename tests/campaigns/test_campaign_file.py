@@ -9,8 +9,8 @@ from adapters.warehouse.table_file import open_table
 from common.kernel.marketing_state import MarketingState
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue
+from common.runtime.yaml_source import SOURCE_BYTES_MAX
 from hq.campaign_file import check, load
-from hq.yaml_source import SOURCE_BYTES_MAX
 
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"
 
@@ -122,7 +122,7 @@ def test_a_rule_over_several_lines_is_located_inside(file: str, catalogue: Catal
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1, column 1: the file is empty. Write a campaign"),
+        ("", "line 1, column 1: the file is empty. Start from an example"),
         ("- one\n- two\n", "a campaign is a mapping of keys"),
         ("name: spring\n  title: x\n", "line 2, column 8: mapping values are not allowed here. Check indentation"),
         ("name: [a, b\n", "line 2, column 1"),

@@ -57,7 +57,7 @@ def text(person: dict[str, object], channel: str) -> str:
 
 def freeze(directory: Path, warehouse: Warehouse, campaign: Campaign, number: int, enrolled: list[str]) -> Selection:
     keys = everybody(warehouse)["subscriber_key"].to_numpy()
-    divided = planner._divided(warehouse, campaign, number, [keys], enrolled)
+    divided = planner.divided(warehouse, campaign, number, [keys], enrolled)
     return selection.freeze(directory, f"spring.{number}", warehouse.version, 0, divided)
 
 

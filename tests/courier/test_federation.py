@@ -58,12 +58,12 @@ def stop_of(*keys: int) -> Stops:
 def record_stop(connection: Connection, *keys_and_now: int) -> None:
     *keys, now = keys_and_now
     said = stop_of(*keys)
-    stops.put_stops(connection, said.keys, said.stopped_at, said.lifted)
+    stops.put_stops(connection, said)
     uplink.append_stops(connection, said, now)
 
 
 def stopped(node: Node) -> list[int]:
-    return node.do(stops.stopped_between, 0, 1 << 62).tolist()
+    return node.do(stops.standing_between, 0, 1 << 62)[0].tolist()
 
 
 def one_order(number: str, key: int) -> OrderRecords:
@@ -107,7 +107,7 @@ def test_a_stop_in_one_province_is_known_everywhere_within_a_second_or_two(world
 def test_a_province_that_joins_late_gets_the_stops_from_before(world: Begin) -> None:
     async def story() -> None:
         async with world() as w:
-            w.hq.do(stops.put_stops, np.array([7, 8]), np.array([NOW, NOW]), np.array([False, True]))
+            w.hq.do(stops.put_stops, stops_of(np.array([7, 8]), np.array([NOW, NOW]), np.array([False, True])))
             w.start_province("45")
             await until(lambda: stopped(w.provinces["45"]) == [7], 5)
 
@@ -228,7 +228,7 @@ def test_a_restored_province_is_told_what_it_forgot_and_sends_nothing_settled_ag
             w.tell("45", "results", deliver, order, 0, 4)
             w.tell("45", "control", record_stop, 77)
             w.hq.do(feed.put, "45", [stop_of(5)], NOW)
-            w.hq.do(stops.put_stops, np.array([5]), np.array([NOW]), np.array([False]))
+            w.hq.do(stops.put_stops, stop_of(5))
             await until(lambda: counts(w.hq, order).get(TaskState.DELIVERED) == 4 and 5 in stopped(node))
             await until(lambda: entries(w.hq, "45") == 0)
             await w.stop_province("45")

@@ -16,19 +16,23 @@ from common.courier import tables as courier_tables
 from common.courier.bell import Bell
 from common.delivery import ledger, vault
 from common.delivery import tables as delivery_tables
+from common.delivery.fence import Fence
 from common.kernel.channel import CHANNELS
 from common.kernel.task_block import TaskBlock, open_block
-from common.kernel.work_order import WorkOrder
+from common.kernel.work_order import HQ_NODE, WorkOrder
 from common.runtime.clock import SystemClock
 from common.runtime.database import Database
 from common.wire import tls
 from common.wire.server import build_channel, build_server
 from hq.rpc.federation import ACCESS, Federation, Pace
-from hq.store import feed, provinces
+from hq.store import feed, provinces, sessions
 from hq.store import tables as hq_tables
+from hq.store.feed import HqOutlet
+from province import link
 from province.inbox import Inbox
 from province.rpc.hq_client import HqClient
 from province.store import tables as province_tables
+from province.uplink import HqOutlet as ProvinceOutlet
 
 NOW = 1_790_000_000
 CODES = ("45", "13")
@@ -53,6 +57,15 @@ class Node:
             courier_tables.metadata, delivery_tables.metadata, hq_tables.metadata, province_tables.metadata
         )
         self.bell = Bell()
+        self.directory = path.with_suffix("")
+        self.directory.mkdir(exist_ok=True)
+
+    def fence(self, name: str) -> Fence:
+        """As the node's wiring makes it."""
+        clock = SystemClock()
+        if name == HQ_NODE:
+            return Fence(self.database, clock, name, HqOutlet(clock), self.directory, sessions.close_all)
+        return Fence(self.database, clock, name, ProvinceOutlet(clock), self.directory, link.begin_incarnation)
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         with self.database.transaction() as connection:
@@ -80,7 +93,9 @@ class World:
     async def start_hq(self) -> None:
         credentials = tls.server_credentials(self.authority.certificate, self.certified(tls.HQ))
         self._server, self.port = build_server(f"127.0.0.1:{self.port}", credentials, ACCESS)
-        self._federation = Federation(self.hq.database, SystemClock(), self.hq.bell, self.pace)
+        fence = self.hq.fence(HQ_NODE)
+        await fence.wake()
+        self._federation = Federation(self.hq.database, SystemClock(), self.hq.bell, fence, self.pace)
         self._federation.register(self._server)
         await self._server.start()
 
@@ -101,6 +116,7 @@ class World:
             f"127.0.0.1:{self.port}",
             self.credentials(tls.Identity("province", code)),
             "test",
+            node.fence(code),
         )
         self._clients[code] = asyncio.create_task(client.run())
         return client

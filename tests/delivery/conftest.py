@@ -18,7 +18,9 @@ from common.courier import tables as courier_tables
 from common.delivery import ledger, vault
 from common.delivery import tables as delivery_tables
 from common.kernel.channel import Channel, ChannelClass, Level
-from common.kernel.columns import Keys, Mask, Rows
+from common.kernel.columns import Keys, Rows
+from common.kernel.decision import Decision
+from common.kernel.stop import Stops
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.task import TERMINAL
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, open_block
@@ -35,16 +37,17 @@ class Memo:
     """An outlet that keeps what it was told; every row it was told of must be terminal."""
 
     settled_rows: list[tuple[str, int]] = field(default_factory=list)
-    stopped_keys: list[int] = field(default_factory=list)
+    stops: list[tuple[int, int]] = field(default_factory=list)
     finished_orders: list[str] = field(default_factory=list)
+
+    def decided(self, connection: Connection, decision: Decision) -> None: ...
 
     def settled(self, connection: Connection, block: TaskBlock, rows: Rows) -> None:
         assert np.isin(block.states[rows], TERMINAL).all()
         self.settled_rows += [(block.work_order, block.first_task + row) for row in rows.tolist()]
 
-    def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None:
-        assert len(keys) == len(times) == len(lifted)
-        self.stopped_keys += keys.tolist()
+    def stopped(self, connection: Connection, stops: Stops) -> None:
+        self.stops += zip(stops.keys.tolist(), stops.scopes.tolist(), strict=True)
 
     def finished(self, connection: Connection, work_order: WorkOrder) -> None:
         self.finished_orders.append(work_order.name)

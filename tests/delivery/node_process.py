@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from liandong.channel.v1 import channel_pb2_grpc
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
 from common.delivery.desk import ReportDesk
 from common.delivery.runner import Runner
 from common.kernel.channel import Channel, ChannelClass, Level
-from common.kernel.columns import Keys, Mask, Rows
+from common.kernel.columns import Rows
+from common.kernel.decision import Decision
+from common.kernel.stop import Stops
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.task_block import TaskBlock
 from common.kernel.work_order import WorkOrder
@@ -32,8 +32,9 @@ ACCESS = {"/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"})}
 
 
 class Nowhere:
+    def decided(self, connection: Connection, decision: Decision) -> None: ...
     def settled(self, connection: Connection, block: TaskBlock, rows: Rows) -> None: ...
-    def stopped(self, connection: Connection, keys: Keys, times: NDArray[np.int64], lifted: Mask) -> None: ...
+    def stopped(self, connection: Connection, stops: Stops) -> None: ...
     def finished(self, connection: Connection, work_order: WorkOrder) -> None: ...
 
 

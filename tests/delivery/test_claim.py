@@ -15,6 +15,7 @@ from common.delivery.record import NO_ANSWER, record
 from common.kernel.channel import Channel, SendOutcome, VendorTerms
 from common.kernel.order import OrderChange, OrderRecords
 from common.kernel.policy import SUBMIT_SECONDS
+from common.kernel.stop import Stops, stops_of
 from common.kernel.task import TaskReason, TaskState
 from common.kernel.work_order import WorkOrderState
 from common.runtime.database import Database
@@ -40,6 +41,10 @@ def orders_of(keys: np.ndarray, offer: str, change: OrderChange = OrderChange.SU
     )
 
 
+def stopped(keys: np.ndarray, at: int, *, lifted: bool = False) -> Stops:
+    return stops_of(keys, np.full(len(keys), at, dtype=np.uint32), np.full(len(keys), lifted))
+
+
 @relaxed
 @given(
     stopped=some_people,
@@ -61,12 +66,7 @@ def test_nobody_is_booked_whom_a_rule_forbids(
         order = issue(connection, audience, numbered=False)
         vault.put_subscribers(connection, audience.keys[known], audience.msisdns[known], 45)
         vault.set_active(connection, keys(rules["inactive"]), np.zeros(len(rules["inactive"]), dtype=np.bool_))
-        stops.put_stops(
-            connection,
-            keys(rules["stopped"]),
-            np.full(len(rules["stopped"]), 5),
-            np.zeros(len(rules["stopped"]), np.bool_),
-        )
+        stops.put_stops(connection, stopped(keys(rules["stopped"]), 5))
         put_orders(connection, orders_of(keys(rules["owners"]), "offer-1"), NOON)
         put_orders(connection, orders_of(audience.keys, "another offer"), NOON)
 
@@ -101,7 +101,7 @@ def test_a_lifted_stop_and_an_ended_order_forbid_nothing(
     with database.transaction() as connection:
         order = issue(connection, audience)
         for lifted in (False, True):
-            stops.put_stops(connection, audience.keys[:2], np.full(2, 5 + lifted), np.full(2, lifted))
+            stops.put_stops(connection, stopped(audience.keys[:2], 5 + lifted, lifted=lifted))
         put_orders(connection, orders_of(audience.keys[2:], "offer-1"), NOON)
         ended = replace(orders_of(audience.keys[2:], "offer-1", OrderChange.REVERSED), revisions=np.full(2, 2))
         put_orders(connection, ended, NOON)
@@ -199,7 +199,7 @@ def test_what_a_crash_left_is_sent_again_only_while_the_vendor_recognises_it(
         with undone(sqlite) as connection:
             order = issue(connection, audience, end_at=NOON + 10**6)
             claim(connection, order, 0, NOON, channel, 10, memo)
-            stops.put_stops(connection, audience.keys[:1], np.array([NOON]), np.array([False]))
+            stops.put_stops(connection, stopped(audience.keys[:1], NOON))
             again = reclaim(connection, order, 0, NOON + waited, channel, terms, memo)
             assert len(again.rows) == expected
             counted = ledger.counts(connection, order.name)

@@ -159,7 +159,7 @@ def federation(tmp_path: Path, node_program: Path, people: Any, issue: Any) -> I
 def _end_state(federation: Federation) -> dict[tuple[str, int], Any]:
     """Everything a report counts, person by person; no times."""
     with federation.database.snapshot() as connection:
-        stopped = set(stops.all_stops(connection)[0].tolist())
+        stopped = set(stops.all_stops(connection).keys.tolist())
         return {
             (name, key): (TaskState(state).name, TaskReason(reason).name, Response(response).name, key in stopped)
             for name in NAMES

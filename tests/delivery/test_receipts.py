@@ -13,6 +13,7 @@ from common.delivery.claim import claim
 from common.delivery.receipts import FUTURE_SECONDS_MAX, apply_receipts, apply_replies
 from common.delivery.tables import stray_report
 from common.kernel.channel import Channel, Receipts, ReceiptStage, Replies, Reply
+from common.kernel.stop import StopScope
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.task import TERMINAL, Response, TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import advance
@@ -26,6 +27,7 @@ BOOKED = 10_010
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 keys_of = partial(subscriber_keys, b"k" * 32)
 NAME = "c/1/sms/hq"
+KEY_MAX = (1 << 63) - 1
 
 tasks = st.one_of(st.integers(0, 12), st.integers(9_995, PEOPLE + 5))
 
@@ -190,8 +192,10 @@ def test_the_highest_reply_wins_in_any_order(
         assert block is not None
         for task in range(6):
             assert block.responses[task] == max((r for t, (_, r) in heard if t == task), default=Response.NONE)
-        out = {int(audience.keys[task]) for task, (_, response) in heard if response is Response.OPTED_OUT}
-        assert set(stops.all_stops(connection)[0].tolist()) == out
+        forbidden = {Response.OPTED_OUT: StopScope.ALL, Response.REFUSED: StopScope.REFUSED}
+        told = {(int(audience.keys[t]), forbidden[r]) for t, (_, r) in heard if r in forbidden}
+        keys, scopes, _ = stops.standing_between(connection, 0, KEY_MAX)
+        assert set(zip(keys.tolist(), scopes.tolist(), strict=True)) == told
 
 
 def test_a_stop_counts_whatever_it_answers(
@@ -209,10 +213,10 @@ def test_a_stop_counts_whatever_it_answers(
         for _ in range(2):
             assert apply_replies(connection, Replies("sms", replies), NOON, memo, keys_of) == 4
         expected = [*audience.keys[[0, 1, 3]].tolist(), int(keys_of([8613999999999])[0])]
-        assert sorted(memo.stopped_keys) == sorted(expected)
-        keys, times, _ = stops.all_stops(connection)
-        assert sorted(keys.tolist()) == sorted(expected)
-        assert set(times.tolist()) == {NOON}
+        assert sorted(memo.stops) == [(key, StopScope.ALL) for key in sorted(expected)]
+        known = stops.all_stops(connection)
+        assert known.keys.tolist() == sorted(expected)
+        assert set(known.stopped_at.tolist()) == {NOON}
         block = ledger.load_block(connection, NAME, 0)
         assert block is not None
         # A reply from another number than the task's says nothing about the task.

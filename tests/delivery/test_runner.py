@@ -13,7 +13,7 @@ import pytest
 
 from common.delivery import lane as lane_module
 from common.delivery import ledger
-from common.delivery.claim import Claimed, claim
+from common.delivery.claim import Claimed, Contacts, claim
 from common.delivery.runner import Runner
 from common.kernel.channel import (
     Channel,
@@ -281,28 +281,31 @@ def test_a_batch_carries_the_texts_it_uses_and_each_message_its_own(
     assert [batch.texts[ref] for ref in batch.text_refs.tolist()] == [texts[39 - row] for row in range(10, 15)]
 
 
-def test_nobody_is_contacted_while_stops_may_be_stale(
+def test_nobody_is_contacted_whom_the_node_may_not_contact_at_the_moment(
     sqlite_file: Database, people: Any, issue: Any, channel: Channel, memo: Any
 ) -> None:
     stored(sqlite_file, issue, people(40))
-    fresh = False
+    allowed = Contacts.NOBODY
 
     async def main() -> list[dict[TaskState, int]]:
-        nonlocal fresh
+        nonlocal allowed
         runner = Runner(
-            sqlite_file, Wall(), {"sms": channel}, {"sms": Vendor()}, memo, "hq", lambda: None, lambda: fresh
+            sqlite_file, Wall(), {"sms": channel}, {"sms": Vendor()}, memo, "hq", lambda: None, lambda _policy: allowed
         )
         running = asyncio.create_task(runner.run())
         await asyncio.sleep(0.6)
-        stale = await sqlite_file.read(ledger.counts, NAME)
-        fresh = True
+        nobody = await sqlite_file.read(ledger.counts, NAME)
+        allowed = Contacts.OWN
+        await asyncio.sleep(0.6)
+        own = await sqlite_file.read(ledger.counts, NAME)
+        allowed = Contacts.ALL
         async with asyncio.timeout(20):
             while (counted := await sqlite_file.read(ledger.counts, NAME))[TaskState.OPEN]:  # noqa: ASYNC110 - the database is asked
                 await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.wait({running})
-        return [stale, counted]
+        return [nobody, own, counted]
 
-    stale, counted = asyncio.run(main())
-    assert stale[TaskState.OPEN] == 40
+    nobody, own, counted = asyncio.run(main())
+    assert nobody[TaskState.OPEN] == own[TaskState.OPEN] == 40, "these are leased from HQ"
     assert counted[TaskState.OPEN] == 0

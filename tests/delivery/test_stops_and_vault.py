@@ -7,43 +7,70 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.delivery import stops, vault
+from common.kernel.stop import Stops, StopScope, stops_of
 from common.runtime.database import Database
 
-entries = st.lists(st.tuples(st.integers(1, 6), st.integers(100, 104), st.booleans()), min_size=1, max_size=30)
+SCOPES = (StopScope.ALL, StopScope.REFUSED, StopScope.BLACKLIST, StopScope.CALL)
+entries = st.lists(
+    st.tuples(st.integers(1, 5), st.sampled_from(SCOPES), st.integers(100, 104), st.booleans()),
+    min_size=1,
+    max_size=30,
+)
+
+
+def stops_from(rows: Any) -> Stops:
+    """Rows of (key, scope, moment, lifted)."""
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return Stops(table[:, 0], table[:, 2].astype(np.uint32), table[:, 3] == 1, table[:, 1].astype(np.uint8))
+
+
+def stop_of(keys: list[int], at: list[int], *, lifted: bool = False) -> Stops:
+    return stops_of(np.array(keys), np.array(at), np.full(len(keys), lifted))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=entries, cuts=st.lists(st.integers(1, 29), max_size=3))
-def test_the_latest_stop_or_lifting_wins_in_any_batches(sqlite: Database, undone: Any, entries: Any, cuts: Any) -> None:
-    expected: dict[int, tuple[int, bool]] = {}
-    for key, at, lifted in entries:
+def test_the_latest_stop_or_lifting_of_a_scope_wins_in_any_batches(
+    sqlite: Database, undone: Any, entries: Any, cuts: Any
+) -> None:
+    expected: dict[tuple[int, int], tuple[int, bool]] = {}
+    for key, scope, at, lifted in entries:
         # Of two at once the stop wins, so "not lifted" ranks higher.
-        expected[key] = max(expected.get(key, (0, True)), (at, lifted), key=lambda known: (known[0], not known[1]))
+        known = expected.get((key, scope), (0, True))
+        expected[key, scope] = max(known, (at, lifted), key=lambda each: (each[0], not each[1]))
     with undone(sqlite) as connection:
         for part in np.split(np.array(entries, dtype=np.int64), sorted({cut for cut in cuts if cut < len(entries)})):
-            stops.put_stops(connection, part[:, 0], part[:, 1], part[:, 2].astype(np.bool_))
-        keys, times, lifted = stops.all_stops(connection)
-        assert dict(zip(keys.tolist(), zip(times.tolist(), lifted.tolist(), strict=True), strict=True)) == expected
-        standing = sorted(key for key, (_, lifted) in expected.items() if not lifted and 2 <= key <= 5)
-        assert stops.stopped_between(connection, 2, 5).tolist() == standing
+            stops.put_stops(connection, stops_from(part))
+        known = stops.all_stops(connection)
+        stored = zip(known.keys.tolist(), known.scopes.tolist(), known.stopped_at.tolist(), known.lifted, strict=True)
+        assert {(key, scope): (at, bool(lifted)) for key, scope, at, lifted in stored} == expected
+        keys, scopes, stopped_at = stops.standing_between(connection, 2, 4)
+        standing = sorted((*of, at) for of, (at, lifted) in expected.items() if not lifted and 2 <= of[0] <= 4)
+        assert list(zip(keys.tolist(), scopes.tolist(), stopped_at.tolist(), strict=True)) == standing
 
 
 def test_a_stop_known_already_is_no_news(database: Database) -> None:
-    keys, none = np.array([5, 3]), np.zeros(2, dtype=np.bool_)
     with database.transaction() as connection:
-        assert sorted(stops.put_stops(connection, keys, np.array([10, 10]), none).tolist()) == [0, 1]
-        assert stops.put_stops(connection, keys, np.array([10, 11]), none).tolist() == [1]
-        assert stops.put_stops(connection, keys, np.array([9, 9]), ~none).tolist() == []
-        assert stops.stopped_between(connection, 0, 9).tolist() == [3, 5]
+        assert sorted(stops.put_stops(connection, stop_of([5, 3], [10, 10])).tolist()) == [0, 1]
+        assert stops.put_stops(connection, stop_of([5, 3], [10, 11])).tolist() == [1]
+        assert stops.put_stops(connection, stop_of([5, 3], [9, 9], lifted=True)).tolist() == []
+        assert stops.standing_between(connection, 0, 9)[0].tolist() == [3, 5]
+
+
+def test_one_scope_says_nothing_of_another(database: Database) -> None:
+    rows = [(5, StopScope.ALL, 10, 0), (5, StopScope.CALL, 10, 0), (5, StopScope.ALL, 11, 1), (4, StopScope.CALL, 9, 1)]
+    with database.transaction() as connection:
+        assert sorted(stops.put_stops(connection, stops_from(rows)).tolist()) == [1, 2, 3]
+        keys, scopes, _ = stops.standing_between(connection, 0, 9)
+        assert (keys.tolist(), scopes.tolist()) == ([5], [StopScope.CALL])
 
 
 def test_of_a_stop_and_a_lifting_at_one_moment_the_stop_stands(database: Database) -> None:
-    keys, at = np.array([5]), np.array([10])
     for lifted in (True, False, True):
         with database.transaction() as connection:
-            stops.put_stops(connection, keys, at, np.array([lifted]))
+            stops.put_stops(connection, stop_of([5], [10], lifted=lifted))
     with database.snapshot() as connection:
-        assert stops.stopped_between(connection, 0, 9).tolist() == [5]
+        assert stops.standing_between(connection, 0, 9)[0].tolist() == [5]
 
 
 def test_numbers_come_back_aligned_with_the_keys_asked(database: Database) -> None:

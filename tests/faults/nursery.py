@@ -20,7 +20,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 MODULES = (
     "adapters.bss.simulator",
@@ -49,6 +49,7 @@ def main() -> None:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     _serve(parent, woken)
+    os._exit(0)
 
 
 def _serve(parent: socket.socket, woken: int) -> None:
@@ -84,8 +85,12 @@ def _tell(parent: socket.socket, fact: dict[str, int]) -> None:
 
 def _start(asked: dict[str, Any], parent: socket.socket) -> int:
     pid = os.fork()
-    if pid:
-        return pid
+    if pid == 0:
+        _live(asked, parent)
+    return pid
+
+
+def _live(asked: dict[str, Any], parent: socket.socket) -> NoReturn:
     try:
         parent.close()
         _become(asked)
@@ -100,7 +105,7 @@ def _start(asked: dict[str, Any], parent: socket.socket) -> int:
     _leave(0)
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

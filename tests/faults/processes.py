@@ -18,7 +18,6 @@ from common.runtime.failpoint import TESTING, VARIABLE
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 10.0
-LAST_WORDS_BYTES = 8_192
 KILLED = -int(signal.SIGKILL)
 
 
@@ -39,7 +38,9 @@ class Nursery:
         self._ends: dict[int, asyncio.Future[int]] = {}
         self._listening = asyncio.create_task(self._listen())
 
-    async def start(self, arguments: list[str], log: Path, environment: Mapping[str, str]) -> tuple[int, asyncio.Future[int]]:
+    async def start(
+        self, arguments: list[str], log: Path, environment: Mapping[str, str]
+    ) -> tuple[int, asyncio.Future[int]]:
         """Run `python -m …` as `arguments` (which begin with -m); answers its pid, and its exit code to come."""
         _, module, *rest = arguments
         asked = {"module": module, "arguments": rest, "environment": dict(environment), "log": str(log)}
@@ -72,6 +73,8 @@ class Running:
     armed: dict[str, int] = field(default_factory=dict)
     """Failpoint to the how-manieth time it is reached."""
     pid: int = 0
+    told: bool = False
+    """To end, by SIGTERM."""
     keeper: asyncio.Task[None] | None = None
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,6 +116,11 @@ class Processes:
         self.killed[name, ""] += 1
         self.signal(name, signal.SIGKILL)
 
+    def restart(self, name: str) -> None:
+        """SIGTERM: it ends in good order and is started again."""
+        self._running[name].told = True
+        self.signal(name, signal.SIGTERM)
+
     def signal(self, name: str, number: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(self._running[name].pid, number)
@@ -150,25 +158,28 @@ class Processes:
         log = self._logs / f"{name}.log"
         while True:
             points = ",".join(f"{point}:{nth}:kill" for point, nth in running.armed.items())
+            said = log.stat().st_size if log.exists() else 0
             running.pid, ended = await self._nursery.start(running.arguments, log, {VARIABLE: points})
             running.up.set()
             code = await ended
             if self._stopping and name not in self._running:
                 return
             if code == KILLED:
-                self._note(name, running, log)
+                self._note(name, running, log, said)
+            elif running.told:
+                running.told = False
             elif not self.tolerate(name, code):
                 self.crashed.append(f"{name} ended by itself with {code}; see {log}")
                 await asyncio.sleep(0.2)
             else:
                 await asyncio.sleep(0.1)
 
-    def _note(self, name: str, running: Running, log: Path) -> None:
+    def _note(self, name: str, running: Running, log: Path, said: int) -> None:
         """Where it died, by its last words; nothing where somebody else killed it."""
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - LAST_WORDS_BYTES))
+            file.seek(said)
             words = [line.split() for line in file.read().splitlines()]
         last = next((line[1].decode() for line in reversed(words) if line[:1] == [b"failpoint"]), "")
-        if last in running.armed:
-            del running.armed[last]
+        if last:
+            running.armed.pop(last, None)
             self.killed[name, last] += 1

@@ -22,6 +22,7 @@ from common.kernel.bss import BssOrder, BssPoolChange, OrderPage, PoolPage, Sour
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges
 from common.kernel.refusal import Refusal
+from common.kernel.stop import stops_of
 from common.kernel.subscriber import subscriber_keys
 from common.runtime.database import Database
 from common.wire import codec
@@ -232,11 +233,11 @@ def test_a_number_given_to_somebody_new_loses_the_stop_of_the_one_before(databas
     _at_home(database, 45, 8613800000001)
     keys = subscriber_keys(KEY, [8613800000001])
     with database.transaction() as connection:
-        stops.put_stops(connection, keys, np.array([START - 5]), np.array([False]))
+        stops.put_stops(connection, stops_of(keys, np.array([START - 5]), np.array([False])))
     page = PoolPage((BssPoolChange(8613800000001, PoolChange.REASSIGNED, START),), "p1", caught_up=True)
     asyncio.run(_pool(database, page).catch_up())
     with database.snapshot() as connection:
-        assert stops.stopped_between(connection, *ALL).tolist() == []
+        assert stops.standing_between(connection, *ALL)[0].tolist() == []
         assert vault.inactive_between(connection, *ALL).tolist() == []
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from adapters.warehouse import snapshots as module
-from adapters.warehouse.snapshots import Snapshots
+from adapters.warehouse.snapshots import Snapshot, Snapshots
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue, Sensitivity, Tag, TagClass, TagType
 
@@ -100,3 +101,50 @@ def test_people_made_from_an_old_version_are_not_published(snapshots: Snapshots)
 def test_a_version_that_is_not_there_is_refused(snapshots: Snapshots) -> None:
     with pytest.raises(Refusal, match="no people snapshot 3"):
         snapshots.open(3)
+
+
+def _keys(snapshot: Snapshot) -> list[int]:
+    keys: list[int] = parquet.read_table(snapshot.path, columns=["subscriber_key"]).column(0).to_pylist()
+    return keys
+
+
+def test_somebody_erased_is_in_no_file_any_more_and_everybody_else_is_as_before(snapshots: Snapshots) -> None:
+    first = snapshots.publish(table(5, "gold").to_batches(), TAGS)
+    second = snapshots.publish(table(5, "silver").to_batches(), TAGS, first)
+    third = snapshots.publish(table(5, "brass").to_batches(), TAGS, second)
+    gone = _keys(third)[2]
+    assert [ordinal for _, ordinal, _ in snapshots.find(1, np.array([gone, 999_999]))] == [2]
+    for _ in range(2):
+        snapshots.forget(np.array([gone, 999_999]), keep={1})
+    assert snapshots.versions() == [1, 3]
+    for before, after in ((first, snapshots.open(1)), (third, snapshots.open(3))):
+        assert gone not in _keys(after)
+        assert len(_keys(after)) == 4
+        assert (after.sha256, after.ordinals, after.rows, after.forgotten) == (before.sha256, 5, 4, 1)
+        assert not before.path.exists()
+    assert snapshots.find(1, np.array([gone])) == snapshots.find(2, np.array([gone])) == []
+    assert len(list(snapshots.directory.glob("people-*.parquet"))) == 2
+
+
+def test_an_ordinal_of_somebody_erased_is_never_given_again(snapshots: Snapshots) -> None:
+    last = snapshots.publish(table(5, "gold").to_batches(), TAGS)
+    snapshots.forget(np.array([_keys(last)[4]]), keep=())
+    after = snapshots.latest()
+    assert after is not None
+    later = snapshots.publish(table(4, "silver").to_batches(), TAGS, after)
+    assert (after.ordinals, later.rows, later.ordinals) == (5, 4, 5)
+
+
+def test_an_import_begun_before_an_erasure_is_refused_and_brings_nobody_back(snapshots: Snapshots) -> None:
+    before = snapshots.publish(table(5, "gold").to_batches(), TAGS)
+
+    def people() -> Iterator[pa.RecordBatch]:
+        yield from table(5, "silver").to_batches()
+        snapshots.forget(np.array([_keys(before)[2]]), keep=())
+
+    with pytest.raises(Refusal, match="erased meanwhile") as refused:
+        snapshots.publish(people(), TAGS, before)
+    assert refused.value.reason == "STATE_CONFLICT"
+    assert snapshots.versions() == [1]
+    with pytest.raises(Refusal):
+        snapshots.publish(table(5, "silver").to_batches(), TAGS, before)

@@ -96,7 +96,7 @@ def test_every_key_is_kept_once_however_often_it_comes(database: Database, batch
     with database.transaction() as connection:
         connection.execute(erasure.delete())
         fresh = sum(
-            insert_new(connection, erasure, {"subscriber_key": b, "erased_at": [1] * len(b)})
+            insert_new(connection, erasure, {"subscriber_key": b, "erased_at": [1] * len(b), "lifted": [False] * len(b)})
             for b in batches
         )
         kept = set(connection.execute(select(erasure.c.subscriber_key)).scalars())

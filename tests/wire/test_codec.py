@@ -76,8 +76,8 @@ def consents(draw: st.DrawFn) -> Consents:
 
 @st.composite
 def erasures(draw: st.DrawFn) -> Erasures:
-    key, time = draw(lists(keys, times))
-    return Erasures(column(key, "i8"), column(time, "u4"))
+    key, time, lifted = draw(lists(keys, times, st.booleans()))
+    return Erasures(column(key, "i8"), column(time, "u4"), column(lifted, "?"))
 
 
 @st.composite

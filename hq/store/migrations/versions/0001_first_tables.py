@@ -43,19 +43,29 @@ def upgrade() -> None:
         "decision",
         sa.Column("work_order", sa.String(length=200), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("run", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("stage", sa.String(length=8), nullable=False),
+        sa.Column("run", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=False),
         sa.Column("policy_version", sa.Integer(), nullable=False),
-        sa.Column("limit", sa.Integer(), nullable=False),
         sa.Column("rivals", sa.Text(), nullable=False),
         sa.Column("facts", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("work_order", "number", "run"),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("work_order", "number", "stage", "run"),
+    )
+    op.create_table(
+        "erased_member",
+        sa.Column("campaign", sa.String(length=100), nullable=False),
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("province", sa.SmallInteger(), nullable=False),
+        sa.Column("held_out", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("campaign", "subscriber_key"),
     )
     op.create_table(
         "erasure",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("erased_at", sa.BigInteger(), nullable=False),
+        sa.Column("lifted", sa.Boolean(), nullable=False),
+        sa.Column("province", sa.SmallInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
@@ -111,6 +121,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source_system", "order_number", "revision"),
     )
     op.create_index("order_record_by_offer", "order_record", ["offer", "subscriber_key"], unique=False)
+    op.create_index("order_record_by_subscriber", "order_record", ["subscriber_key"], unique=False)
     op.create_table(
         "policy",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
@@ -130,6 +141,8 @@ def upgrade() -> None:
         sa.Column("clock_off_seconds", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("policy_version", sa.Integer(), server_default="0", nullable=False),
         sa.Column("policy_objection", sa.Text(), server_default="", nullable=False),
+        sa.Column("policy_heard_at", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("policy_before", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("code"),
     )
     op.create_table(
@@ -203,6 +216,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
+    moved = sa.text("home_since > 0")
+    op.create_index("vault_by_home_since", "vault", ["home_since"], sqlite_where=moved, postgresql_where=moved)
     op.create_table(
         "wave",
         sa.Column("campaign", sa.String(length=100), nullable=False),

@@ -32,19 +32,21 @@ def upgrade() -> None:
         "decision",
         sa.Column("work_order", sa.String(length=200), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("run", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("stage", sa.String(length=8), nullable=False),
+        sa.Column("run", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=False),
         sa.Column("policy_version", sa.Integer(), nullable=False),
-        sa.Column("limit", sa.Integer(), nullable=False),
         sa.Column("rivals", sa.Text(), nullable=False),
         sa.Column("facts", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("work_order", "number", "run"),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("work_order", "number", "stage", "run"),
     )
     op.create_table(
         "erasure",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("erased_at", sa.BigInteger(), nullable=False),
+        sa.Column("lifted", sa.Boolean(), nullable=False),
+        sa.Column("province", sa.SmallInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
@@ -58,6 +60,7 @@ def upgrade() -> None:
     op.create_table(
         "local_request",
         sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("asked_at", sa.BigInteger(), nullable=False),
         sa.Column("channel", sa.String(length=32), nullable=False),
         sa.Column("offer", sa.String(length=64), nullable=False),
@@ -70,9 +73,11 @@ def upgrade() -> None:
         sa.Column("scores", sa.LargeBinary(), nullable=False),
         sa.Column("texts", sa.Text(), nullable=False),
         sa.Column("text_refs", sa.LargeBinary(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_index("local_request_by_state", "local_request", ["state", "asked_at"])
     op.create_table(
         "log",
         sa.Column("peer", sa.String(length=16), nullable=False),
@@ -95,6 +100,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("peer", "stream", "sequence"),
     )
     op.create_table(
+        "meeting",
+        sa.Column("hq_incarnation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("incarnation", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hq_incarnation"),
+    )
+    op.create_table(
         "order_record",
         sa.Column("source_system", sa.String(length=32), nullable=False),
         sa.Column("order_number", sa.String(length=64), nullable=False),
@@ -108,6 +119,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source_system", "order_number", "revision"),
     )
     op.create_index("order_record_by_offer", "order_record", ["offer", "subscriber_key"], unique=False)
+    op.create_index("order_record_by_subscriber", "order_record", ["subscriber_key"], unique=False)
     op.create_table(
         "pending_command",
         sa.Column("work_order", sa.String(length=200), nullable=False),
@@ -122,11 +134,6 @@ def upgrade() -> None:
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("objection", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("version"),
-    )
-    op.create_table(
-        "retold",
-        sa.Column("hq_incarnation", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("hq_incarnation"),
     )
     op.create_table(
         "source_place",
@@ -190,6 +197,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
+    moved = sa.text("home_since > 0")
+    op.create_index("vault_by_home_since", "vault", ["home_since"], sqlite_where=moved, postgresql_where=moved)
     op.create_table(
         "work_order",
         sa.Column("name", sa.String(length=200), nullable=False),

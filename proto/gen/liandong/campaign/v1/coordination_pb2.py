@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'liandong/campaign/v1/coordination.proto\x12\x14liandong.campaign.v1\"+\n\x12\x41pplyPolicyRequest\x12\x15\n\rdocument_yaml\x18\x01 \x01(\t\"7\n\x13\x41pplyPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"\x12\n\x10GetPolicyRequest\"t\n\x11GetPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x15\n\rdocument_yaml\x18\x02 \x01(\t\x12\x37\n\tprovinces\x18\x03 \x03(\x0b\x32$.liandong.campaign.v1.ProvincePolicy\"F\n\x0eProvincePolicy\x12\x10\n\x08province\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tobjection\x18\x03 \x01(\t\"3\n\rDryRunRequest\x12\x10\n\x08\x63\x61mpaign\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\"\'\n\x0e\x44ryRunResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"z\n\x0e\x45xplainRequest\x12\x10\n\x06msisdn\x18\x01 \x01(\x04H\x00\x12\x18\n\x0esubscriber_key\x18\x02 \x01(\x03H\x00\x12\x10\n\x08\x63\x61mpaign\x18\x03 \x01(\t\x12\n\n\x02\x61t\x18\x04 \x01(\r\x12\x10\n\x08language\x18\x05 \x01(\tB\x0c\n\nsubscriber\"(\n\x0f\x45xplainResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"!\n\rReplayRequest\x12\x10\n\x08\x63\x61mpaign\x18\x01 \x01(\t\"\'\n\x0eReplayResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"M\n\x15RecordConsentsRequest\x12\x34\n\x07records\x18\x01 \x03(\x0b\x32#.liandong.campaign.v1.ConsentRecord\"\x9d\x01\n\rConsentRecord\x12\x0e\n\x06msisdn\x18\x01 \x01(\x04\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x10\n\x08\x65vidence\x18\x03 \x01(\t\x12\x10\n\x08given_at\x18\x04 \x01(\r\x12\x12\n\nexpires_at\x18\x05 \x01(\r\x12\x33\n\x06\x63hange\x18\x06 \x01(\x0e\x32#.liandong.campaign.v1.ConsentChange\"*\n\x16RecordConsentsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\")\n\x17\x45xportSubscriberRequest\x12\x0e\n\x06msisdn\x18\x01 \x01(\x04\"1\n\x18\x45xportSubscriberResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"(\n\x16\x45raseSubscriberRequest\x12\x0e\n\x06msisdn\x18\x01 \x01(\x04\"0\n\x17\x45raseSubscriberResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t*\x9e\x01\n\rConsentChange\x12\x1e\n\x1a\x43ONSENT_CHANGE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSENT_CHANGE_GIVEN\x10\x01\x12\x1c\n\x18\x43ONSENT_CHANGE_WITHDRAWN\x10\x02\x12\x1a\n\x16\x43ONSENT_CHANGE_STOPPED\x10\x03\x12\x19\n\x15\x43ONSENT_CHANGE_LIFTED\x10\x04\x32\xa9\x06\n\x13\x43oordinationService\x12\x62\n\x0b\x41pplyPolicy\x12(.liandong.campaign.v1.ApplyPolicyRequest\x1a).liandong.campaign.v1.ApplyPolicyResponse\x12\\\n\tGetPolicy\x12&.liandong.campaign.v1.GetPolicyRequest\x1a\'.liandong.campaign.v1.GetPolicyResponse\x12S\n\x06\x44ryRun\x12#.liandong.campaign.v1.DryRunRequest\x1a$.liandong.campaign.v1.DryRunResponse\x12V\n\x07\x45xplain\x12$.liandong.campaign.v1.ExplainRequest\x1a%.liandong.campaign.v1.ExplainResponse\x12S\n\x06Replay\x12#.liandong.campaign.v1.ReplayRequest\x1a$.liandong.campaign.v1.ReplayResponse\x12k\n\x0eRecordConsents\x12+.liandong.campaign.v1.RecordConsentsRequest\x1a,.liandong.campaign.v1.RecordConsentsResponse\x12q\n\x10\x45xportSubscriber\x12-.liandong.campaign.v1.ExportSubscriberRequest\x1a..liandong.campaign.v1.ExportSubscriberResponse\x12n\n\x0f\x45raseSubscriber\x12,.liandong.campaign.v1.EraseSubscriberRequest\x1a-.liandong.campaign.v1.EraseSubscriberResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'liandong/campaign/v1/coordination.proto\x12\x14liandong.campaign.v1\"+\n\x12\x41pplyPolicyRequest\x12\x15\n\rdocument_yaml\x18\x01 \x01(\t\"7\n\x13\x41pplyPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"\x12\n\x10GetPolicyRequest\"t\n\x11GetPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x15\n\rdocument_yaml\x18\x02 \x01(\t\x12\x37\n\tprovinces\x18\x03 \x03(\x0b\x32$.liandong.campaign.v1.ProvincePolicy\"F\n\x0eProvincePolicy\x12\x10\n\x08province\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tobjection\x18\x03 \x01(\t\"P\n\rDryRunRequest\x12\x12\n\x08\x63\x61mpaign\x18\x01 \x01(\tH\x00\x12\x0e\n\x04yaml\x18\x03 \x01(\tH\x00\x12\x10\n\x08language\x18\x02 \x01(\tB\t\n\x07subject\"\'\n\x0e\x44ryRunResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"z\n\x0e\x45xplainRequest\x12\x10\n\x06msisdn\x18\x01 \x01(\x04H\x00\x12\x18\n\x0esubscriber_key\x18\x02 \x01(\x03H\x00\x12\x10\n\x08\x63\x61mpaign\x18\x03 \x01(\t\x12\n\n\x02\x61t\x18\x04 \x01(\r\x12\x10\n\x08language\x18\x05 \x01(\tB\x0c\n\nsubscriber\"(\n\x0f\x45xplainResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"!\n\rReplayRequest\x12\x10\n\x08\x63\x61mpaign\x18\x01 \x01(\t\"\'\n\x0eReplayResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"M\n\x15RecordConsentsRequest\x12\x34\n\x07records\x18\x01 \x03(\x0b\x32#.liandong.campaign.v1.ConsentRecord\"\x9d\x01\n\rConsentRecord\x12\x0e\n\x06msisdn\x18\x01 \x01(\x04\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x10\n\x08\x65vidence\x18\x03 \x01(\t\x12\x10\n\x08given_at\x18\x04 \x01(\r\x12\x12\n\nexpires_at\x18\x05 \x01(\r\x12\x33\n\x06\x63hange\x18\x06 \x01(\x0e\x32#.liandong.campaign.v1.ConsentChange\"*\n\x16RecordConsentsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\")\n\x17\x45xportSubscriberRequest\x12\x0e\n\x06msisdn\x18\x01 \x01(\x04\"1\n\x18\x45xportSubscriberResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t\"(\n\x16\x45raseSubscriberRequest\x12\x0e\n\x06msisdn\x18\x01 \x01(\x04\"0\n\x17\x45raseSubscriberResponse\x12\x15\n\rdocument_json\x18\x01 \x01(\t*\x9e\x01\n\rConsentChange\x12\x1e\n\x1a\x43ONSENT_CHANGE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSENT_CHANGE_GIVEN\x10\x01\x12\x1c\n\x18\x43ONSENT_CHANGE_WITHDRAWN\x10\x02\x12\x1a\n\x16\x43ONSENT_CHANGE_STOPPED\x10\x03\x12\x19\n\x15\x43ONSENT_CHANGE_LIFTED\x10\x04\x32\xa9\x06\n\x13\x43oordinationService\x12\x62\n\x0b\x41pplyPolicy\x12(.liandong.campaign.v1.ApplyPolicyRequest\x1a).liandong.campaign.v1.ApplyPolicyResponse\x12\\\n\tGetPolicy\x12&.liandong.campaign.v1.GetPolicyRequest\x1a\'.liandong.campaign.v1.GetPolicyResponse\x12S\n\x06\x44ryRun\x12#.liandong.campaign.v1.DryRunRequest\x1a$.liandong.campaign.v1.DryRunResponse\x12V\n\x07\x45xplain\x12$.liandong.campaign.v1.ExplainRequest\x1a%.liandong.campaign.v1.ExplainResponse\x12S\n\x06Replay\x12#.liandong.campaign.v1.ReplayRequest\x1a$.liandong.campaign.v1.ReplayResponse\x12k\n\x0eRecordConsents\x12+.liandong.campaign.v1.RecordConsentsRequest\x1a,.liandong.campaign.v1.RecordConsentsResponse\x12q\n\x10\x45xportSubscriber\x12-.liandong.campaign.v1.ExportSubscriberRequest\x1a..liandong.campaign.v1.ExportSubscriberResponse\x12n\n\x0f\x45raseSubscriber\x12,.liandong.campaign.v1.EraseSubscriberRequest\x1a-.liandong.campaign.v1.EraseSubscriberResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'liandong.campaign.v1.coordination_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSENTCHANGE']._serialized_start=1183
-  _globals['_CONSENTCHANGE']._serialized_end=1341
+  _globals['_CONSENTCHANGE']._serialized_start=1212
+  _globals['_CONSENTCHANGE']._serialized_end=1370
   _globals['_APPLYPOLICYREQUEST']._serialized_start=65
   _globals['_APPLYPOLICYREQUEST']._serialized_end=108
   _globals['_APPLYPOLICYRESPONSE']._serialized_start=110
@@ -44,31 +44,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVINCEPOLICY']._serialized_start=305
   _globals['_PROVINCEPOLICY']._serialized_end=375
   _globals['_DRYRUNREQUEST']._serialized_start=377
-  _globals['_DRYRUNREQUEST']._serialized_end=428
-  _globals['_DRYRUNRESPONSE']._serialized_start=430
-  _globals['_DRYRUNRESPONSE']._serialized_end=469
-  _globals['_EXPLAINREQUEST']._serialized_start=471
-  _globals['_EXPLAINREQUEST']._serialized_end=593
-  _globals['_EXPLAINRESPONSE']._serialized_start=595
-  _globals['_EXPLAINRESPONSE']._serialized_end=635
-  _globals['_REPLAYREQUEST']._serialized_start=637
-  _globals['_REPLAYREQUEST']._serialized_end=670
-  _globals['_REPLAYRESPONSE']._serialized_start=672
-  _globals['_REPLAYRESPONSE']._serialized_end=711
-  _globals['_RECORDCONSENTSREQUEST']._serialized_start=713
-  _globals['_RECORDCONSENTSREQUEST']._serialized_end=790
-  _globals['_CONSENTRECORD']._serialized_start=793
-  _globals['_CONSENTRECORD']._serialized_end=950
-  _globals['_RECORDCONSENTSRESPONSE']._serialized_start=952
-  _globals['_RECORDCONSENTSRESPONSE']._serialized_end=994
-  _globals['_EXPORTSUBSCRIBERREQUEST']._serialized_start=996
-  _globals['_EXPORTSUBSCRIBERREQUEST']._serialized_end=1037
-  _globals['_EXPORTSUBSCRIBERRESPONSE']._serialized_start=1039
-  _globals['_EXPORTSUBSCRIBERRESPONSE']._serialized_end=1088
-  _globals['_ERASESUBSCRIBERREQUEST']._serialized_start=1090
-  _globals['_ERASESUBSCRIBERREQUEST']._serialized_end=1130
-  _globals['_ERASESUBSCRIBERRESPONSE']._serialized_start=1132
-  _globals['_ERASESUBSCRIBERRESPONSE']._serialized_end=1180
-  _globals['_COORDINATIONSERVICE']._serialized_start=1344
-  _globals['_COORDINATIONSERVICE']._serialized_end=2153
+  _globals['_DRYRUNREQUEST']._serialized_end=457
+  _globals['_DRYRUNRESPONSE']._serialized_start=459
+  _globals['_DRYRUNRESPONSE']._serialized_end=498
+  _globals['_EXPLAINREQUEST']._serialized_start=500
+  _globals['_EXPLAINREQUEST']._serialized_end=622
+  _globals['_EXPLAINRESPONSE']._serialized_start=624
+  _globals['_EXPLAINRESPONSE']._serialized_end=664
+  _globals['_REPLAYREQUEST']._serialized_start=666
+  _globals['_REPLAYREQUEST']._serialized_end=699
+  _globals['_REPLAYRESPONSE']._serialized_start=701
+  _globals['_REPLAYRESPONSE']._serialized_end=740
+  _globals['_RECORDCONSENTSREQUEST']._serialized_start=742
+  _globals['_RECORDCONSENTSREQUEST']._serialized_end=819
+  _globals['_CONSENTRECORD']._serialized_start=822
+  _globals['_CONSENTRECORD']._serialized_end=979
+  _globals['_RECORDCONSENTSRESPONSE']._serialized_start=981
+  _globals['_RECORDCONSENTSRESPONSE']._serialized_end=1023
+  _globals['_EXPORTSUBSCRIBERREQUEST']._serialized_start=1025
+  _globals['_EXPORTSUBSCRIBERREQUEST']._serialized_end=1066
+  _globals['_EXPORTSUBSCRIBERRESPONSE']._serialized_start=1068
+  _globals['_EXPORTSUBSCRIBERRESPONSE']._serialized_end=1117
+  _globals['_ERASESUBSCRIBERREQUEST']._serialized_start=1119
+  _globals['_ERASESUBSCRIBERREQUEST']._serialized_end=1159
+  _globals['_ERASESUBSCRIBERRESPONSE']._serialized_start=1161
+  _globals['_ERASESUBSCRIBERRESPONSE']._serialized_end=1209
+  _globals['_COORDINATIONSERVICE']._serialized_start=1373
+  _globals['_COORDINATIONSERVICE']._serialized_end=2182
 # @@protoc_insertion_point(module_scope)

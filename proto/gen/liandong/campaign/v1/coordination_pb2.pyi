@@ -59,12 +59,14 @@ class ProvincePolicy(_message.Message):
     def __init__(self, province: _Optional[str] = ..., version: _Optional[int] = ..., objection: _Optional[str] = ...) -> None: ...
 
 class DryRunRequest(_message.Message):
-    __slots__ = ("campaign", "language")
+    __slots__ = ("campaign", "yaml", "language")
     CAMPAIGN_FIELD_NUMBER: _ClassVar[int]
+    YAML_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     campaign: str
+    yaml: str
     language: str
-    def __init__(self, campaign: _Optional[str] = ..., language: _Optional[str] = ...) -> None: ...
+    def __init__(self, campaign: _Optional[str] = ..., yaml: _Optional[str] = ..., language: _Optional[str] = ...) -> None: ...
 
 class DryRunResponse(_message.Message):
     __slots__ = ("document_json",)

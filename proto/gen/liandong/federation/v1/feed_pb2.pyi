@@ -263,9 +263,11 @@ class ConsentBlock(_message.Message):
     def __init__(self, subscriber_keys: _Optional[_Iterable[int]] = ..., purposes: _Optional[_Iterable[str]] = ..., purpose_refs: _Optional[_Iterable[int]] = ..., evidences: _Optional[_Iterable[str]] = ..., given_at: _Optional[_Iterable[int]] = ..., expires_at: _Optional[_Iterable[int]] = ..., withdrawn: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class ErasureBlock(_message.Message):
-    __slots__ = ("subscriber_keys", "erased_at")
+    __slots__ = ("subscriber_keys", "erased_at", "lifted")
     SUBSCRIBER_KEYS_FIELD_NUMBER: _ClassVar[int]
     ERASED_AT_FIELD_NUMBER: _ClassVar[int]
+    LIFTED_FIELD_NUMBER: _ClassVar[int]
     subscriber_keys: _containers.RepeatedScalarFieldContainer[int]
     erased_at: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, subscriber_keys: _Optional[_Iterable[int]] = ..., erased_at: _Optional[_Iterable[int]] = ...) -> None: ...
+    lifted: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, subscriber_keys: _Optional[_Iterable[int]] = ..., erased_at: _Optional[_Iterable[int]] = ..., lifted: _Optional[_Iterable[bool]] = ...) -> None: ...

@@ -28,7 +28,7 @@ from liandong.federation.v1 import feed_pb2 as liandong_dot_federation_dot_v1_do
 from liandong.federation.v1 import uplink_pb2 as liandong_dot_federation_dot_v1_dot_uplink__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!liandong/federation/v1/link.proto\x12\x16liandong.federation.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!liandong/federation/v1/feed.proto\x1a#liandong/federation/v1/uplink.proto\"\xae\x02\n\x12OpenSessionRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rbuild_version\x18\x02 \x01(\t\x12\x1d\n\x15min_contract_revision\x18\x03 \x01(\r\x12\x1d\n\x15max_contract_revision\x18\x04 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\x12@\n\x10outbox_positions\x18\x06 \x03(\x0b\x32&.liandong.federation.v1.OutboxPosition\x12\x10\n\x08takeover\x18\x07 \x01(\x08\x12\x13\n\x0bincarnation\x18\x08 \x01(\x04\x12/\n\x0b\x63lient_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x03\n\x13OpenSessionResponse\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x31\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x63ontract_revision\x18\x03 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12.\n\x06limits\x18\x05 \x01(\x0b\x32\x1e.liandong.federation.v1.Limits\x12<\n\x0e\x66\x65\x65\x64_positions\x18\x06 \x03(\x0b\x32$.liandong.federation.v1.FeedPosition\x12\x43\n\x13\x63ommitted_positions\x18\x07 \x03(\x0b\x32&.liandong.federation.v1.OutboxPosition\x12/\n\x0bserver_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bincarnation\x18\t \x01(\x04\"\xcc\x01\n\x06Limits\x12\x16\n\x0e\x62lock_rows_max\x18\x01 \x01(\r\x12\x19\n\x11message_bytes_max\x18\x02 \x01(\r\x12\x35\n\x12watch_duration_max\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x11progress_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x1aunacknowledged_entries_max\x18\x05 \x01(\r\"v\n\x0eOutboxPosition\x12\x34\n\x06stream\x18\x01 \x01(\x0e\x32$.liandong.federation.v1.OutboxStream\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\"\x91\x01\n\x0c\x46\x65\x65\x64Position\x12,\n\x05topic\x18\x01 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\roldest_cursor\x18\x03 \x01(\x04\x12\x13\n\x0bhead_cursor\x18\x04 \x01(\x04\x12\x18\n\x10\x63ommitted_cursor\x18\x05 \x01(\x04\"U\n\x13RenewSessionRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12/\n\x0b\x63lient_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x14RenewSessionResponse\x12\x31\n\x0elease_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"$\n\x13\x43loseSessionRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\"\x16\n\x14\x43loseSessionResponse2\xcb\x02\n\x0bLinkService\x12\x66\n\x0bOpenSession\x12*.liandong.federation.v1.OpenSessionRequest\x1a+.liandong.federation.v1.OpenSessionResponse\x12i\n\x0cRenewSession\x12+.liandong.federation.v1.RenewSessionRequest\x1a,.liandong.federation.v1.RenewSessionResponse\x12i\n\x0c\x43loseSession\x12+.liandong.federation.v1.CloseSessionRequest\x1a,.liandong.federation.v1.CloseSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!liandong/federation/v1/link.proto\x12\x16liandong.federation.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!liandong/federation/v1/feed.proto\x1a#liandong/federation/v1/uplink.proto\"\xfe\x02\n\x12OpenSessionRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rbuild_version\x18\x02 \x01(\t\x12\x1d\n\x15min_contract_revision\x18\x03 \x01(\r\x12\x1d\n\x15max_contract_revision\x18\x04 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\x12@\n\x10outbox_positions\x18\x06 \x03(\x0b\x32&.liandong.federation.v1.OutboxPosition\x12\x10\n\x08takeover\x18\x07 \x01(\x08\x12\x13\n\x0bincarnation\x18\x08 \x01(\x04\x12/\n\x0b\x63lient_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ehq_incarnation\x18\n \x01(\x04\x12\x36\n\x0b\x66\x65\x65\x64_places\x18\x0b \x03(\x0b\x32!.liandong.federation.v1.FeedPlace\"\x81\x03\n\x13OpenSessionResponse\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x31\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x63ontract_revision\x18\x03 \x01(\r\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12.\n\x06limits\x18\x05 \x01(\x0b\x32\x1e.liandong.federation.v1.Limits\x12<\n\x0e\x66\x65\x65\x64_positions\x18\x06 \x03(\x0b\x32$.liandong.federation.v1.FeedPosition\x12\x43\n\x13\x63ommitted_positions\x18\x07 \x03(\x0b\x32&.liandong.federation.v1.OutboxPosition\x12/\n\x0bserver_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bincarnation\x18\t \x01(\x04\"\xcc\x01\n\x06Limits\x12\x16\n\x0e\x62lock_rows_max\x18\x01 \x01(\r\x12\x19\n\x11message_bytes_max\x18\x02 \x01(\r\x12\x35\n\x12watch_duration_max\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x11progress_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x1aunacknowledged_entries_max\x18\x05 \x01(\r\"\x8c\x01\n\x0eOutboxPosition\x12\x34\n\x06stream\x18\x01 \x01(\x0e\x32$.liandong.federation.v1.OutboxStream\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\x12\x14\n\x0c\x61\x63knowledged\x18\x05 \x01(\x04\"g\n\tFeedPlace\x12,\n\x05topic\x18\x01 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\x04\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\"\x91\x01\n\x0c\x46\x65\x65\x64Position\x12,\n\x05topic\x18\x01 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\roldest_cursor\x18\x03 \x01(\x04\x12\x13\n\x0bhead_cursor\x18\x04 \x01(\x04\x12\x18\n\x10\x63ommitted_cursor\x18\x05 \x01(\x04\"U\n\x13RenewSessionRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12/\n\x0b\x63lient_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x14RenewSessionResponse\x12\x31\n\x0elease_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"$\n\x13\x43loseSessionRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\"\x16\n\x14\x43loseSessionResponse2\xcb\x02\n\x0bLinkService\x12\x66\n\x0bOpenSession\x12*.liandong.federation.v1.OpenSessionRequest\x1a+.liandong.federation.v1.OpenSessionResponse\x12i\n\x0cRenewSession\x12+.liandong.federation.v1.RenewSessionRequest\x1a,.liandong.federation.v1.RenewSessionResponse\x12i\n\x0c\x43loseSession\x12+.liandong.federation.v1.CloseSessionRequest\x1a,.liandong.federation.v1.CloseSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,23 +36,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'liandong.federation.v1.link
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPENSESSIONREQUEST']._serialized_start=199
-  _globals['_OPENSESSIONREQUEST']._serialized_end=501
-  _globals['_OPENSESSIONRESPONSE']._serialized_start=504
-  _globals['_OPENSESSIONRESPONSE']._serialized_end=889
-  _globals['_LIMITS']._serialized_start=892
-  _globals['_LIMITS']._serialized_end=1096
-  _globals['_OUTBOXPOSITION']._serialized_start=1098
-  _globals['_OUTBOXPOSITION']._serialized_end=1216
-  _globals['_FEEDPOSITION']._serialized_start=1219
-  _globals['_FEEDPOSITION']._serialized_end=1364
-  _globals['_RENEWSESSIONREQUEST']._serialized_start=1366
-  _globals['_RENEWSESSIONREQUEST']._serialized_end=1451
-  _globals['_RENEWSESSIONRESPONSE']._serialized_start=1453
-  _globals['_RENEWSESSIONRESPONSE']._serialized_end=1575
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1577
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1613
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1615
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1637
-  _globals['_LINKSERVICE']._serialized_start=1640
-  _globals['_LINKSERVICE']._serialized_end=1971
+  _globals['_OPENSESSIONREQUEST']._serialized_end=581
+  _globals['_OPENSESSIONRESPONSE']._serialized_start=584
+  _globals['_OPENSESSIONRESPONSE']._serialized_end=969
+  _globals['_LIMITS']._serialized_start=972
+  _globals['_LIMITS']._serialized_end=1176
+  _globals['_OUTBOXPOSITION']._serialized_start=1179
+  _globals['_OUTBOXPOSITION']._serialized_end=1319
+  _globals['_FEEDPLACE']._serialized_start=1321
+  _globals['_FEEDPLACE']._serialized_end=1424
+  _globals['_FEEDPOSITION']._serialized_start=1427
+  _globals['_FEEDPOSITION']._serialized_end=1572
+  _globals['_RENEWSESSIONREQUEST']._serialized_start=1574
+  _globals['_RENEWSESSIONREQUEST']._serialized_end=1659
+  _globals['_RENEWSESSIONRESPONSE']._serialized_start=1661
+  _globals['_RENEWSESSIONRESPONSE']._serialized_end=1783
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1785
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1821
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1823
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1845
+  _globals['_LINKSERVICE']._serialized_start=1848
+  _globals['_LINKSERVICE']._serialized_end=2179
 # @@protoc_insertion_point(module_scope)

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class OpenSessionRequest(_message.Message):
-    __slots__ = ("instance_id", "build_version", "min_contract_revision", "max_contract_revision", "capabilities", "outbox_positions", "takeover", "incarnation", "client_time")
+    __slots__ = ("instance_id", "build_version", "min_contract_revision", "max_contract_revision", "capabilities", "outbox_positions", "takeover", "incarnation", "client_time", "hq_incarnation", "feed_places")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     BUILD_VERSION_FIELD_NUMBER: _ClassVar[int]
     MIN_CONTRACT_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,8 @@ class OpenSessionRequest(_message.Message):
     TAKEOVER_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    HQ_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    FEED_PLACES_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     build_version: str
     min_contract_revision: int
@@ -32,7 +34,9 @@ class OpenSessionRequest(_message.Message):
     takeover: bool
     incarnation: int
     client_time: _timestamp_pb2.Timestamp
-    def __init__(self, instance_id: _Optional[str] = ..., build_version: _Optional[str] = ..., min_contract_revision: _Optional[int] = ..., max_contract_revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., outbox_positions: _Optional[_Iterable[_Union[OutboxPosition, _Mapping]]] = ..., takeover: _Optional[bool] = ..., incarnation: _Optional[int] = ..., client_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    hq_incarnation: int
+    feed_places: _containers.RepeatedCompositeFieldContainer[FeedPlace]
+    def __init__(self, instance_id: _Optional[str] = ..., build_version: _Optional[str] = ..., min_contract_revision: _Optional[int] = ..., max_contract_revision: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., outbox_positions: _Optional[_Iterable[_Union[OutboxPosition, _Mapping]]] = ..., takeover: _Optional[bool] = ..., incarnation: _Optional[int] = ..., client_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., hq_incarnation: _Optional[int] = ..., feed_places: _Optional[_Iterable[_Union[FeedPlace, _Mapping]]] = ...) -> None: ...
 
 class OpenSessionResponse(_message.Message):
     __slots__ = ("fence", "lease_duration", "contract_revision", "capabilities", "limits", "feed_positions", "committed_positions", "server_time", "incarnation")
@@ -71,16 +75,30 @@ class Limits(_message.Message):
     def __init__(self, block_rows_max: _Optional[int] = ..., message_bytes_max: _Optional[int] = ..., watch_duration_max: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unacknowledged_entries_max: _Optional[int] = ...) -> None: ...
 
 class OutboxPosition(_message.Message):
-    __slots__ = ("stream", "epoch", "sequence", "chain")
+    __slots__ = ("stream", "epoch", "sequence", "chain", "acknowledged")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     stream: _uplink_pb2.OutboxStream
     epoch: int
     sequence: int
     chain: int
-    def __init__(self, stream: _Optional[_Union[_uplink_pb2.OutboxStream, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
+    acknowledged: int
+    def __init__(self, stream: _Optional[_Union[_uplink_pb2.OutboxStream, str]] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., chain: _Optional[int] = ..., acknowledged: _Optional[int] = ...) -> None: ...
+
+class FeedPlace(_message.Message):
+    __slots__ = ("topic", "epoch", "cursor", "chain")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    topic: _feed_pb2.Topic
+    epoch: int
+    cursor: int
+    chain: int
+    def __init__(self, topic: _Optional[_Union[_feed_pb2.Topic, str]] = ..., epoch: _Optional[int] = ..., cursor: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class FeedPosition(_message.Message):
     __slots__ = ("topic", "epoch", "oldest_cursor", "head_cursor", "committed_cursor")

@@ -41,7 +41,7 @@ class AppendRequest(_message.Message):
     def __init__(self, fence: _Optional[int] = ..., stream: _Optional[_Union[OutboxStream, str]] = ..., epoch: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[OutboxEntry, _Mapping]]] = ...) -> None: ...
 
 class OutboxEntry(_message.Message):
-    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "work_order", "task_block", "retold", "policy_event", "consents", "erasures", "chain")
+    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "work_order", "task_block", "retold", "decision", "policy_event", "consents", "erasures", "chain")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class OutboxEntry(_message.Message):
     WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
     TASK_BLOCK_FIELD_NUMBER: _ClassVar[int]
     RETOLD_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     POLICY_EVENT_FIELD_NUMBER: _ClassVar[int]
     CONSENTS_FIELD_NUMBER: _ClassVar[int]
     ERASURES_FIELD_NUMBER: _ClassVar[int]
@@ -64,11 +65,12 @@ class OutboxEntry(_message.Message):
     work_order: _feed_pb2.WorkOrder
     task_block: _feed_pb2.TaskBlock
     retold: Retold
+    decision: Decision
     policy_event: PolicyEvent
     consents: _feed_pb2.ConsentBlock
     erasures: _feed_pb2.ErasureBlock
     chain: int
-    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., work_order: _Optional[_Union[_feed_pb2.WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[_feed_pb2.TaskBlock, _Mapping]] = ..., retold: _Optional[_Union[Retold, _Mapping]] = ..., policy_event: _Optional[_Union[PolicyEvent, _Mapping]] = ..., consents: _Optional[_Union[_feed_pb2.ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[_feed_pb2.ErasureBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., work_order: _Optional[_Union[_feed_pb2.WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[_feed_pb2.TaskBlock, _Mapping]] = ..., retold: _Optional[_Union[Retold, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., policy_event: _Optional[_Union[PolicyEvent, _Mapping]] = ..., consents: _Optional[_Union[_feed_pb2.ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[_feed_pb2.ErasureBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("epoch", "committed_sequence", "pause", "chain")
@@ -109,6 +111,28 @@ class WorkOrderEvent(_message.Message):
     state: _feed_pb2.WorkOrderState
     detail: str
     def __init__(self, work_order: _Optional[str] = ..., state: _Optional[_Union[_feed_pb2.WorkOrderState, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("work_order", "block_number", "stage", "run", "decided_at", "policy_version", "rivals", "facts", "digest")
+    WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RIVALS_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    work_order: str
+    block_number: int
+    stage: str
+    run: int
+    decided_at: int
+    policy_version: int
+    rivals: _containers.RepeatedScalarFieldContainer[str]
+    facts: bytes
+    digest: bytes
+    def __init__(self, work_order: _Optional[str] = ..., block_number: _Optional[int] = ..., stage: _Optional[str] = ..., run: _Optional[int] = ..., decided_at: _Optional[int] = ..., policy_version: _Optional[int] = ..., rivals: _Optional[_Iterable[str]] = ..., facts: _Optional[bytes] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class Retold(_message.Message):
     __slots__ = ("incarnation",)

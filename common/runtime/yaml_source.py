@@ -76,7 +76,7 @@ def read(text: str) -> Source:
     except yaml.MarkedYAMLError as error:
         raise UnreadableError([_syntax(error)]) from error
     if root is None:
-        raise UnreadableError([Problem(1, 1, "", "the file is empty. Write a campaign, or start from an example")])
+        raise UnreadableError([Problem(1, 1, "", "the file is empty. Start from an example")])
     problems: list[Problem] = []
     value = _value(root, (), problems)
     if problems:

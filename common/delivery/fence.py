@@ -1,0 +1,219 @@
+"""The restore fence: a node notices that its store came back from a backup, and relies on nothing it may have lost.
+
+Every booking of contacts raises a mark in the store, and before anything of it is sent the mark is written beside the
+store as well. A store behind that file has forgotten bookings: the node then begins a new incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+
+from common.delivery import ledger, settle
+from common.delivery.outlet import Outlet
+from common.delivery.tables import STATE_COLUMNS, incarnation, task_block, work_order
+from common.kernel import incarnation as rules
+from common.kernel.columns import Rows
+from common.kernel.incarnation import Incarnation, Kept, restored, went_back
+from common.kernel.policy import Policy
+from common.kernel.refusal import conflict
+from common.kernel.task import YET_TO_SEND, TaskEvent, TaskReason
+from common.kernel.task_block import TaskBlock, advance
+from common.runtime.clock import Clock
+from common.runtime.database import Database
+from common.runtime.failpoint import reach
+from common.runtime.outage import StoreUnavailable
+
+FILE = "spends"
+GIVE_UP_BLOCKS = 16
+"""Blocks given up in one transaction."""
+
+_LOAD = select(incarnation.c.number, incarnation.c.mark, incarnation.c.fenced_at)
+_RAISE = update(incarnation).values(mark=incarnation.c.mark + 1).returning(incarnation.c.mark)
+_INSERT = insert(incarnation)
+_DELETE = delete(incarnation)
+_UNSENT = (
+    select(task_block.c.work_order, task_block.c.number)
+    .join(work_order, work_order.c.name == task_block.c.work_order)
+    .where(
+        work_order.c.node == bindparam("node"),
+        or_(*(task_block.c[STATE_COLUMNS[state]] > 0 for state in YET_TO_SEND)),
+    )
+    .order_by(task_block.c.work_order, task_block.c.number)
+    .limit(bindparam("blocks"))
+)
+
+log = logging.getLogger(__name__)
+
+
+def load(connection: Connection) -> Incarnation:
+    row = connection.execute(_LOAD).one_or_none()
+    return Incarnation() if row is None else Incarnation(*row)
+
+
+def raise_mark(connection: Connection) -> int:
+    """Call in the transaction that books contacts; nothing of them may be sent before the mark is kept."""
+    mark = connection.execute(_RAISE).scalar()
+    if mark is None:
+        mark = Incarnation().mark + 1
+        put(connection, Incarnation(mark=mark))
+    return int(mark)
+
+
+def put(connection: Connection, value: Incarnation) -> None:
+    connection.execute(_DELETE)
+    connection.execute(_INSERT, {"number": value.number, "mark": value.mark, "fenced_at": value.fenced_at})
+
+
+def tokens_usable_from(connection: Connection, policy: Policy) -> int:
+    """Until then (Unix seconds) this node's own tokens count as spent; 0: they never did."""
+    return rules.tokens_usable_from(load(connection), policy)
+
+
+def give_up(connection: Connection, node: str, now: int, outlet: Outlet, blocks: int = GIVE_UP_BLOCKS) -> int:
+    """Give up what the node itself has yet to send, of so many blocks; answers how many there were."""
+    found = connection.execute(_UNSENT, {"node": node, "blocks": blocks}).all()
+    for name, number in found:
+        block = ledger.load_block(connection, name, number)
+        if block is not None:
+            block, changed = given_up(block, now)
+            settle.save(connection, block, changed, outlet)
+    return len(found)
+
+
+def given_up(block: TaskBlock, now: int) -> tuple[TaskBlock, Rows]:
+    """The block with what was yet to be sent UNKNOWN, as contacts of this moment; and the rows that changed."""
+    rows = np.flatnonzero(np.isin(block.states, YET_TO_SEND))
+    return advance(block, rows, TaskEvent.GIVE_UP, TaskReason.RESTORED, now)
+
+
+class MarkFile:
+    """One line beside the store: incarnation, mark and checksum. Written in place; durable when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> Kept | None:
+        """None also where it is damaged."""
+        try:
+            number, mark, check = self.path.read_text(encoding="ascii").split()
+            kept = Kept(int(number), int(mark))
+        except (OSError, ValueError):
+            return None
+        return kept if int(check, 16) == _checksum(kept) else None
+
+    def write(self, kept: Kept) -> None:
+        reach("fence.write.before_sync")
+        new = not self.path.exists()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(descriptor, f"{kept.number:020d} {kept.mark:020d} {_checksum(kept):08x}\n".encode(), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if new:
+            _sync_directory(self.path.parent)
+        reach("fence.write.after_sync")
+
+
+class Fence:
+    """One for a node; the file is in `directory`. `begun` is called in the transaction of a new incarnation."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        node: str,
+        outlet: Outlet,
+        directory: Path,
+        begun: Callable[[Connection], None] = lambda _connection: None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._node = node
+        self._outlet = outlet
+        self._file = MarkFile(directory / FILE)
+        self._begun = begun
+        self._turn = asyncio.Lock()
+        self._kept = Kept(0, 0)
+        self.closed = True
+        """Nothing may be contacted: not looked yet, or a restore is being dealt with."""
+
+    async def wake(self) -> Incarnation:
+        """Look whether the store was restored while the node was down. Call before anything is contacted."""
+        stored, kept = await self._database.read(load), self._file.read()
+        if went_back(stored, kept):
+            log.error("the store is older than %s: it came back from a backup, or this is a copy", self._file.path)
+            return await self.fall(stored.number)
+        await self._keep(stored)
+        self.closed = False
+        return stored
+
+    async def fall(self, number: int | None = None, above: int = 0) -> Incarnation:
+        """Begin a new incarnation, higher than `above`; nothing where the one that follows `number` has begun.
+
+        What was open is given up first: dying in between, the node finds itself restored once more.
+        """
+        async with self._turn:
+            stored = await self._database.read(load)
+            if number is not None and stored.number > max(number, above):
+                return stored
+            self.closed = True
+            lost = 0
+            while found := await self._database.write(
+                give_up, self._node, self._clock.now(), self._outlet, GIVE_UP_BLOCKS
+            ):
+                lost += found
+            begun = await self._database.write(self._begin, above)
+            await self._keep(begun)
+            self.closed = False
+        log.error("incarnation %d begins: what was open in %d blocks may have been sent", begun.number, lost)
+        return begun
+
+    def check(self, connection: Connection) -> None:
+        """Refused where the store went back under the running node, in the transaction that booked contacts."""
+        stored = load(connection)
+        if (stored.number, stored.mark) <= (self._kept.number, self._kept.mark) or stored.number != self._kept.number:
+            message = f"the store is not the one that {self._file.path} was written beside; start this node again"
+            raise conflict(message, "RESTORE_FENCED")
+
+    async def keep(self, mark: int) -> bool:
+        """Durable beside the store when it answers True; else, and where StoreUnavailable is raised, send nothing."""
+        number = self._kept.number
+        async with self._turn:
+            if mark > self._kept.mark and number == self._kept.number:
+                await self._keep(Incarnation(number, mark))
+            return number == self._kept.number
+
+    def _begin(self, connection: Connection, above: int) -> Incarnation:
+        begun = restored(load(connection), self._file.read(), above, self._clock.now())
+        put(connection, begun)
+        self._begun(connection)
+        return begun
+
+    async def _keep(self, value: Incarnation) -> None:
+        kept = Kept(value.number, value.mark)
+        try:
+            await asyncio.to_thread(self._file.write, kept)
+        except OSError as error:
+            raise StoreUnavailable(str(self._file.path), error.strerror or str(error)) from error
+        self._kept = kept
+
+
+def _checksum(kept: Kept) -> int:
+    return zlib.crc32(f"{kept.number} {kept.mark}".encode())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""What follows in a node's store when a person is erased, or their number is given to somebody new.
+
+What stays of somebody erased is the key with its contacts, so that no cap is passed and every sum still closes, the
+erasure itself, and the blacklist.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sqlalchemy import Connection
+
+from common.delivery import consents, erasures, ledger, orders, stops, vault
+from common.kernel.erasure import Erasures
+from common.kernel.task_block import TaskBlock, without_texts
+
+
+def take(connection: Connection, said: Erasures) -> Erasures:
+    """Record erasures and numbers given anew, in any order and repeated, and forget; answers what is news here."""
+    news = said.take(erasures.put_erasures(connection, said))
+    stops.void(connection, news.keys, news.erased_at)
+    consents.void(connection, news.keys, news.erased_at)
+    gone = news.take(np.flatnonzero(~news.lifted))
+    erasures.keep_homes(connection, gone.keys)
+    vault.remove(connection, gone.keys)
+    for key in gone.keys.tolist():
+        orders.unlink(connection, key)
+        _forget_texts(connection, key, None)
+    _take_late(connection, said)
+    return news
+
+
+def _take_late(connection: Connection, said: Erasures) -> None:
+    """Of an erasure that comes after the number was given to somebody new, only what is older than it is forgotten."""
+    times, lifted, _ = erasures.marks(connection, np.unique(said.keys))
+    places = np.searchsorted(np.unique(said.keys), said.keys)
+    late = ~said.lifted & lifted[places] & (said.erased_at < times[places])
+    for row in np.flatnonzero(late).tolist():
+        key, at = int(said.keys[row]), int(said.erased_at[row])
+        orders.unlink(connection, key, at)
+        _forget_texts(connection, key, at)
+
+
+def _forget_texts(connection: Connection, key: int, through: int | None) -> None:
+    for block, row in ledger.tasks_of(connection, key):
+        if through is None or _happened(block, row) <= through:
+            ledger.save_texts(connection, without_texts(block, np.array([row])))
+
+
+def _happened(block: TaskBlock, row: int) -> float:
+    """When the task was sent or given up; never, while it is open."""
+    moments = [int(at) for at in (block.submitted_at[row], block.settled_at[row]) if at]
+    return min(moments, default=float("inf"))

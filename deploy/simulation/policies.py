@@ -1,0 +1,33 @@
+"""Contact policies for simulated federations: tight caps over hours, so that every one is reached."""
+
+from __future__ import annotations
+
+from random import Random
+
+CHANNELS = ("sms", "app_push", "local_sms", "outbound_call")
+HOURS = (1, 2, 6, 24)
+"""Of the first cap; the second's window is four times as long."""
+
+
+def document(random: Random) -> str:
+    """Few different ones, so that reading them is cheap."""
+    hours, contacts = random.choice(HOURS), random.choice((1, 2, 3))
+    mode = random.choice(("shared", "shared", "shared", "hq_controlled", "province_local"))
+    share = random.randint(0, contacts)
+    return _written(mode, hours, contacts, share, quiet=random.random() < 0.2, cooling=random.random() < 0.3)
+
+
+def _written(mode: str, hours: int, contacts: int, share: int, *, quiet: bool, cooling: bool) -> str:
+    window = '"22:00-07:00"' if quiet else "none"
+    lines = [
+        f"mode: {mode}",
+        "caps:",
+        f"  - {{scope: all, contacts: {contacts}, per: {hours}h, province_share: {share}}}",
+        f"  - {{scope: all, contacts: {2 * contacts}, per: {4 * hours}h, province_share: {share}}}",
+        f"  - {{scope: channel_class, value: call, contacts: 1, per: {2 * hours}h, province_share: {min(share, 1)}}}",
+        f"  - {{scope: product_line, value: fibre, contacts: 1, per: {3 * hours}h}}",
+        "cooling: 3h" if cooling else "cooling: 0s",
+        "quiet:",
+        *(f"  {channel}: {{working: {window}}}" for channel in CHANNELS),
+    ]
+    return "\n".join(lines) + "\n"

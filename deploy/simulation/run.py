@@ -1,0 +1,96 @@
+"""Many seeds on several processes, and what came of them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from common.kernel.guard import leave_out
+from deploy.simulation.world import Ended, World
+
+SEEDS_A_TASK = 20
+TWICE_EVERY = 100
+"""Of so many seeds one is run twice, and must end alike."""
+PROVINCES = ("11", "31", "44", "51", "65", "32", "33", "35", "37", "42")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    first: int
+    seeds: int
+    provinces: int
+    without: tuple[str, ...] = ()
+
+    def command(self, seed: int) -> str:
+        without = "".join(f" --without {name}" for name in self.without)
+        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}{without}"
+
+
+@dataclass(slots=True)
+class Summary:
+    """What the seeds that were run came to."""
+
+    seeds: int = 0
+    contacts: int = 0
+    events: int = 0
+    faults: int = 0
+    twice: int = 0
+    violations: Counter[str] = field(default_factory=Counter)
+    failed: list[Ended] = field(default_factory=list)
+
+    def add(self, ended: Ended) -> None:
+        self.seeds += 1
+        self.contacts += ended.contacts
+        self.events += ended.events
+        self.faults += ended.faults
+        self.twice += ended.twice
+        if ended.rule:
+            self.violations[ended.rule] += 1
+            self.failed.append(ended)
+
+
+def run_seed(seed: int, asked: Asked) -> Ended:
+    ended = World(seed, PROVINCES[: asked.provinces]).run()
+    if seed % TWICE_EVERY or ended.rule:
+        return ended
+    again = World(seed, PROVINCES[: asked.provinces]).run()
+    if again.digest == ended.digest:
+        return replace(ended, twice=True)
+    return replace(ended, rule="determinism", message=f"determinism: {ended.digest}, and then {again.digest}")
+
+
+def run_seeds(seeds: Sequence[int], asked: Asked) -> list[Ended]:
+    """In this process."""
+    logging.disable(logging.CRITICAL)
+    leave_out(asked.without)
+    try:
+        return [run_seed(seed, asked) for seed in seeds]
+    finally:
+        leave_out(())
+
+
+def run(asked: Asked, jobs: int) -> Iterator[Ended]:
+    """All seeds, in about their order; closing the iterator ends the work."""
+    seeds = range(asked.first, asked.first + asked.seeds)
+    tasks = (seeds[start : start + SEEDS_A_TASK] for start in range(0, len(seeds), SEEDS_A_TASK))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts_to_parent)
+    try:
+        running: set[Future[list[Ended]]] = {pool.submit(run_seeds, task, asked) for task in islice(tasks, 2 * jobs)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= {pool.submit(run_seeds, task, asked) for task in islice(tasks, len(done))}
+            for future in done:
+                yield from future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,162 @@
+"""One seed: a federation in one process, its weather and its story, then calm weather in which all must come right."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+
+from common.delivery.tables import vault
+from common.runtime import bulk
+from common.wire.streams import TOPICS
+from deploy.simulation import faults, story, weather
+from deploy.simulation.headquarters import Headquarters
+from deploy.simulation.network import Network
+from deploy.simulation.node import Node
+from deploy.simulation.people import FIRST_KEY, Person
+from deploy.simulation.plans import Plan
+from deploy.simulation.province import Province
+from deploy.simulation.timeline import Endless, Timeline
+from deploy.simulation.weather import CALM
+from deploy.simulation.witness import Violation, Witness
+from hq.store import provinces
+from sqlalchemy import Connection
+
+MORNING = 1_790_042_400.0
+"""10:00 in Shanghai."""
+HOUR, DAY = 3_600.0, 86_400.0
+TRACE_LINES = 4_000
+SETTLING_SECONDS = 8 * DAY
+SELDOM = {"commit": 0.2, "open_session": 0.3, "rejoin": 0.3}
+"""Commits that would take all the kills, being the most."""
+DOWN_SECONDS = (1.0, 8_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a seed. `rule` and `message` are empty where everything held."""
+
+    seed: int
+    rule: str
+    message: str
+    contacts: int
+    events: int
+    faults: int
+    digest: str
+    trace: tuple[str, ...] = ()
+    twice: bool = False
+    """It was run twice and ended alike."""
+
+
+class World:
+    def __init__(self, seed: int, codes: tuple[str, ...]) -> None:
+        self.seed = seed
+        self.random = Random(seed)  # noqa: S311 - a seed must give the same run every time
+        self.timeline = Timeline(MORNING)
+        self.weather = weather.drawn(self.random)
+        self.network = Network(self.timeline, self.random, self.weather)
+        self.witness = Witness(self)
+        self.faults = 0
+        self.has_orders = self.random.random() < 0.5
+        self.topics = [topic for topic in TOPICS if self.has_orders or topic != "orders"]
+        """A topic on which nothing will ever be said need not be watched."""
+        self.plans: list[Plan] = []
+        self._trace: deque[tuple[float, str, str, tuple[object, ...]]] = deque(maxlen=TRACE_LINES)
+        self.hq = Headquarters(self)
+        self._provinces = {code: Province(self, code, self.hq) for code in codes}
+        self.nodes: list[Node] = [self.hq, *self._provinces.values()]
+        homes = [self.random.choice(codes) for _ in range(self.random.randint(4, 8))]
+        self.people = [Person(FIRST_KEY + number, home) for number, home in enumerate(homes)]
+
+    def run(self) -> Ended:
+        rule = message = ""
+        try:
+            self._begin()
+            seconds = self.random.uniform(0.5, 2.0) * DAY
+            story.plan(self, seconds)
+            faults.plan(self, seconds)
+            self.timeline.run(self.timeline.now + seconds)
+            self._heal()
+            self.timeline.run(self.timeline.now + SETTLING_SECONDS)
+            self.witness.check_end(self.hq, list(self._provinces.values()))
+        except Violation as violation:
+            rule, message = violation.rule, str(violation)
+        except Endless:
+            rule, message = "liveness", "liveness: something is tried for ever"
+        except Exception as error:  # noqa: BLE001 - whatever breaks a node is a finding
+            rule, message = "error", f"{type(error).__name__}: {error}"
+            self.error = error
+        return Ended(
+            self.seed, rule, message, len(self.witness.contacts), self.timeline.happened, self.faults, self._digest(),
+            tuple(self.trace()) if rule else (),
+        )  # fmt: skip
+
+    def province(self, code: str) -> Province:
+        return self._provinces[code]
+
+    def tell(self, who: str, what: str, *details: object) -> None:
+        self._trace.append((self.timeline.now, who, what, details))
+
+    def trace(self) -> list[str]:
+        return [f"{at - MORNING:12.3f} {who:>8} {what % details}" for at, who, what, details in self._trace]
+
+    def wake_links(self) -> None:
+        """Somebody may be reachable again."""
+        for province in self._provinces.values():
+            province.link.try_again()
+
+    # Drawn
+
+    def crashes(self, work: str) -> int:
+        """Whether a process dies at the commit of `work`: -1 before it, 1 after it, 0 not at all."""
+        if self.weather.crash == 0 or self.random.random() >= self.weather.crash * SELDOM.get(work, 1.0):
+            return 0
+        self.faults += 1
+        return self.random.choice((-1, 1))
+
+    def downtime(self) -> float:
+        return self.spread(*DOWN_SECONDS)
+
+    def sweep_gap(self) -> float:
+        return self.random.uniform(2, 12) * HOUR if self.weather is not CALM else self.random.uniform(20, 60) * HOUR
+
+    def spread(self, least: float, most: float) -> float:
+        """As likely between 1 and 10 as between 10 and 100."""
+        return least * (most / least) ** self.random.random()
+
+    def _begin(self) -> None:
+        self.hq.set_up(_enroll, [province.name for province in self._provinces.values()], self.people)
+        for province in self._provinces.values():
+            province.set_up(_know, [person for person in self.people if person.home == province.name])
+        for node in self.nodes:
+            node.boot()
+
+    def _heal(self) -> None:
+        self.tell("world", "is calm from here on")
+        self.weather = self.network.weather = CALM
+        for node in self.nodes:
+            if not node.up:
+                node.boot()
+        self.wake_links()
+
+    def _digest(self) -> str:
+        """Equal for two runs of a seed, or the simulation is not deterministic."""
+        state = (self.random.getstate(), self.timeline.happened, self.timeline.now, self.witness.contacts)
+        return blake2b(repr(state).encode(), digest_size=8).hexdigest()
+
+
+def _enroll(connection: Connection, codes: list[str], people: list[Person]) -> None:
+    for code in codes:
+        provinces.enroll(connection, code, 0)
+    _know(connection, people)
+
+
+def _know(connection: Connection, people: list[Person]) -> None:
+    columns = {
+        "subscriber_key": [person.key for person in people],
+        "msisdn": [person.msisdn for person in people],
+        "province": [int(person.home) for person in people],
+        "active": [True] * len(people),
+    }
+    bulk.insert_new(connection, vault, columns)

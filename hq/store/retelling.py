@@ -1,0 +1,62 @@
+"""What a province tells of work orders HQ does not know: of the province's own making, or forgotten in a restore."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from common.delivery import fence, ledger
+from common.kernel.refusal import Fault, Refusal
+from common.kernel.task_block import TaskBlock
+from common.kernel.work_order import LOCAL, WorkOrder, WorkOrderState
+from hq.store import provinces
+
+
+def forgot(connection: Connection, province: str) -> bool:
+    """Whether this HQ came back from a backup and the province has yet to tell it everything."""
+    return not provinces.has_retold(connection, province, fence.load(connection).number)
+
+
+def known(connection: Connection, work_order: str) -> bool:
+    return ledger.load_work_order(connection, work_order) is not None
+
+
+def own_work_order(connection: Connection, province: str, name: str) -> WorkOrder:
+    """Refused with NOT_YOURS for another's and for one that does not exist, alike."""
+    order = ledger.load_work_order(connection, name)
+    if order is None or order.node != province:
+        raise not_yours(f"work order {name} is not one of province {province}")
+    return order
+
+
+def take_work_order(connection: Connection, province: str, told: WorkOrder, forgot: bool) -> None:
+    """Its blocks and results follow. One that HQ issued and knows only gets a newer state."""
+    order = ledger.load_work_order(connection, told.name)
+    its_own = told.name.startswith(LOCAL) and not told.leased
+    allowed = its_own or order is not None or (forgot and told.leased)
+    if not allowed or not told.name.endswith(f"/{province}"):
+        raise not_yours(f"work order {told.name} is not one that province {province} may make")
+    if its_own or order is None:
+        ledger.put_work_order(connection, _running(told))
+    elif told.version > order.version:
+        ledger.set_state(connection, told.name, _running(told).state, told.version)
+
+
+def take_block(connection: Connection, order: WorkOrder, block: TaskBlock, forgot: bool) -> None:
+    """What HQ leased it cut itself, so it takes no block of it from elsewhere unless it may have forgotten it."""
+    if ledger.has_block(connection, block.work_order, block.number):
+        return
+    too_many = ledger.received(connection, order.name) + len(block) > order.task_count
+    if too_many or (order.leased and not forgot):
+        raise not_yours(f"block {block.number} of work order {order.name} is not one that HQ issued")
+    ledger.insert_block(connection, block)
+
+
+def not_yours(message: str) -> Refusal:
+    return Refusal(Fault.FORBIDDEN, "NOT_YOURS", f"{message}; report only on work orders issued to you")
+
+
+def _running(order: WorkOrder) -> WorkOrder:
+    """HQ calls a work order completed when its own ledger says so."""
+    return replace(order, state=WorkOrderState.ACCEPTED) if order.state is WorkOrderState.COMPLETED else order

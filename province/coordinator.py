@@ -1,0 +1,100 @@
+"""Looks after local requests for as long as the province runs: decides what waits and asks HQ for what is lacking."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import Connection
+
+from common.delivery.outlet import Outlet
+from common.kernel.columns import Codes
+from common.kernel.grant import GrantRequest
+from common.kernel.refusal import Fault, Refusal
+from common.runtime.clock import Clock
+from common.runtime.database import Database
+from province import admission
+from province.admission import Ungranted
+from province.coordination import Books
+from province.store import coordination, local_requests
+
+LOOK_SECONDS = 0.5
+BOOKS_SECONDS = 600
+"""Books so old are opened anew: contacts that were not made after all can be spent again."""
+FINAL = (Fault.INVALID, Fault.MISSING, Fault.CONFLICT, Fault.HELD, Fault.FORBIDDEN)
+
+Ask = Callable[[GrantRequest], Awaitable[Codes | None]]
+"""HQ's answer: a reason for each contact asked for, NONE where granted; or None while HQ cannot be asked."""
+
+_log = logging.getLogger(__name__)
+
+
+class Coordinator:
+    """`wake` is called after contacts were admitted; while `may_spend` answers False none are. Two must never run on
+    one store at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        node: str,
+        outlet: Outlet,
+        wake: Callable[[], None],
+        ask: Ask,
+        may_spend: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._node = node
+        self._outlet = outlet
+        self._wake = wake
+        self._ask = ask
+        self._may_spend = may_spend
+        self._books: Books | None = None
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            await self.turn()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def turn(self) -> None:
+        if await self._database.read(local_requests.waiting, 1):
+            await self._admit()
+        for lacking in await self._database.read(_ungranted):
+            await self._ask_hq(lacking)
+
+    async def _admit(self) -> None:
+        now = self._clock.now()
+        books = self._books
+        if books is None or not 0 <= now - books.opened_at < BOOKS_SECONDS:
+            books = await self._database.read(coordination.books, now)
+        # Until the store has answered nobody knows what was spent; what it holds is read again then.
+        self._books = None
+        if not self._may_spend():
+            return
+        self._books = await self._database.write(admission.admit, books, self._node, self._outlet, now)
+        self._wake()
+
+    async def _ask_hq(self, lacking: Ungranted) -> None:
+        answer: Codes | str | None
+        if lacking.asked.end_at <= self._clock.now():
+            answer = "HQ gave no answer before the validity ended"
+        else:
+            answer = await self._answer(lacking.asked)
+        if answer is not None:
+            await self._database.write(admission.answered, lacking, answer)
+
+    async def _answer(self, asked: GrantRequest) -> Codes | str | None:
+        try:
+            return await self._ask(asked)
+        except Refusal as refusal:
+            if refusal.fault not in FINAL:
+                return None
+            _log.error("HQ grants nothing for request %s: %s", asked.request_id, refusal.message)
+            return refusal.message
+
+
+def _ungranted(connection: Connection) -> list[Ungranted]:
+    return list(admission.ungranted(connection))

@@ -1,0 +1,71 @@
+"""Every durable step of the product, and which process dies before and after it in the trials of this folder.
+
+`test_points.py` holds this table to the source; the trials hold it to what really died.
+"""
+
+from __future__ import annotations
+
+from tests.faults.durable import FILE, TRANSACTION
+
+TRANSACTIONS: dict[str, tuple[str, ...]] = {
+    "hq": (
+        "campaigns.apply",
+        "campaigns.approve",
+        "database.probe",
+        "desk.apply",
+        "federation.open",
+        "lane.take",
+        "link.append",
+        "link.commit",
+        "link.renew_session",
+        "record.record",
+        "runner.sweep_blocks",
+        "sessions.close",
+        "source_follower.apply",
+        "sweep.finish_all",
+        "work_orders.begin_cut",
+        "work_orders.cut",
+        "work_orders.end_cut",
+        "work_orders.finish",
+        "work_orders.record_selection",
+        "work_orders.step",
+    ),
+    "province": (
+        "database.probe",
+        "desk.apply",
+        "lane.take",
+        "link.apply",
+        "link.committed",
+        "link.join",
+        "record.record",
+        "runner.sweep_blocks",
+        "source_follower.apply",
+        "sweep.finish_all",
+    ),
+    "command": (
+        "migrate",
+        "people.import_orders",
+        "provinces.enroll",
+        "subscriber_import.fill_vault",
+    ),
+    "restore": ("fence.begin", "fence.give_up", "link.reset"),
+    "grant": ("link.acquire",),
+}
+FILES: dict[str, tuple[str, ...]] = {
+    "hq": ("audience.save", "fence.write", "selection.freeze"),
+    "province": ("fence.write",),
+    "restore": ("clock.write",),
+    "vendor": ("journal.append", "journal.open"),
+    "bss": ("order_log.append",),
+    "command": ("snapshots.announce", "snapshots.write"),
+}
+
+
+def points(role: str) -> tuple[str, ...]:
+    """Before and after each durable step of a process of this role."""
+    steps = [(step, TRANSACTION) for step in TRANSACTIONS.get(role, ())]
+    steps += [(step, FILE) for step in FILES.get(role, ())]
+    return tuple(f"{step}{moment}" for step, moments in steps for moment in moments)
+
+
+EVERY_POINT = frozenset(point for role in {*TRANSACTIONS, *FILES} for point in points(role))
