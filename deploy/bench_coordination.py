@@ -35,6 +35,8 @@ LEDGER_DAYS = 30
 SEED = 1
 ROUNDS = 7
 """Each decides other requests, so that none finds its people in the processor's cache; the median counts."""
+REFERENCE_ROUNDS = 3
+POOLS = 5
 PROVINCE = "45"
 LINES = ("", "broadband", "5g", "roaming", "tv")
 CLASSES = ("message", "call", "push")
@@ -60,42 +62,53 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """Seconds to decide `Sizes.requests` at once: medians of ROUNDS, and of REFERENCE_ROUNDS on the same requests."""
+
+    kernel_seconds: float
+    pooled_seconds: float
+    """Where half of the requests ask for one of a few scarce places."""
+    reference_seconds: float
+    differ: int
+    """Decisions of the kernel that are not the reference's."""
+    granted_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    seconds: float
+    people: int
+    tasks: int
+    """Open tasks found in the store in the end: who was granted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """The reference and the kernel decide the same requests on the same ledger, in one run."""
+    """All of one run, on one ledger."""
 
     sizes: Sizes
-    kernel_seconds: float
-    """The median of ROUNDS, each of `sizes.requests` decisions."""
-    pooled_seconds: float
-    """The same where half of the requests ask for one of a few scarce places."""
-    reference_seconds: float
-    decisions_differ: int
-    """Of all that kernel and reference both decided."""
-    granted: float
-    """Of the kernel's decisions."""
-    admission_seconds: float
-    admitted: int
-    admission_granted: float
+    decided: Decided
+    admitted: Admitted
 
     @property
     def kernel_decisions_per_second(self) -> float:
-        return self.sizes.requests / self.kernel_seconds
+        return self.sizes.requests / self.decided.kernel_seconds
 
     @property
     def pooled_decisions_per_second(self) -> float:
-        return self.sizes.requests / self.pooled_seconds
+        return self.sizes.requests / self.decided.pooled_seconds
 
     @property
     def reference_decisions_per_second(self) -> float:
-        return self.sizes.requests / self.reference_seconds
+        return self.sizes.requests / self.decided.reference_seconds
 
     @property
     def kernel_vs_reference(self) -> float:
-        return self.reference_seconds / self.kernel_seconds
+        return self.decided.reference_seconds / self.decided.kernel_seconds
 
     @property
     def durable_admissions_per_second(self) -> float:
-        return self.admitted / self.admission_seconds
+        return self.admitted.people / self.admitted.seconds
 
 
 class _StillClock:
@@ -113,30 +126,24 @@ def coordination(root: Path, sizes: Sizes, tell: Tell) -> Measured:
     people = np.unique(dice.integers(0, 1 << 62, sizes.people))
     books = Books(policy, own_caps(policy), _ledger(dice, people, sizes.spends, policy), NOW)
     tell("ledger", sizes.spends, sizes.spends)
-    drawn = [_requests(dice, people, sizes.requests, policy) for _ in range(ROUNDS)]
-    kernel, decided = _timed(drawn, books, [], lambda done: tell("kernel", done, ROUNDS))
-    crowded = [_crowded(dice, requests) for requests in drawn]
-    pooled, shared = _timed(crowded, books, _pools(sizes), lambda done: tell("kernel, pools", done, ROUNDS))
-    tell("reference", 0, 2)
-    seconds, differ = _reference(drawn[0], books, [], decided[0])
-    tell("reference", 1, 2)
-    differ += _reference(crowded[0], books, _pools(sizes), shared[0])[1]
-    tell("reference", 2, 2)
-    granted = float(np.mean([np.mean(each.verdicts == Verdict.GRANTED) for each in decided]))
+    decided = _decisions(dice, people, books, sizes, tell)
     asked = [_local_request(dice, people, number) for number in range(sizes.blocks)]
-    admission_seconds, open_tasks = _admissions(root, asked, books, tell)
-    admitted = sum(len(request) for request in asked)
-    return Measured(
-        sizes=sizes,
-        kernel_seconds=kernel,
-        pooled_seconds=pooled,
-        reference_seconds=seconds,
-        decisions_differ=differ,
-        granted=granted,
-        admission_seconds=admission_seconds,
-        admitted=admitted,
-        admission_granted=open_tasks / admitted,
-    )
+    return Measured(sizes, decided, _admissions(root, asked, books, tell))
+
+
+def _decisions(dice: np.random.Generator, people: Keys, books: Books, sizes: Sizes, tell: Tell) -> Decided:
+    drawn = [_requests(dice, people, sizes.requests, books.policy) for _ in range(ROUNDS)]
+    crowded, pools = [_crowded(dice, requests) for requests in drawn], [Pool(sizes.requests // 50)] * POOLS
+    kernel, free = _timed(drawn, books, [], lambda done: tell("kernel", done, ROUNDS))
+    pooled, scarce = _timed(crowded, books, pools, lambda done: tell("kernel, scarce places", done, ROUNDS))
+    seconds, differ = [], 0
+    for place in range(REFERENCE_ROUNDS):
+        taken, wrong = _reference(drawn[place], books, [], free[place])
+        seconds.append(taken)
+        differ += wrong + _reference(crowded[place], books, pools, scarce[place])[1]
+        tell("reference", place + 1, REFERENCE_ROUNDS)
+    granted = float(np.mean([np.mean(each.verdicts == Verdict.GRANTED) for each in free]))
+    return Decided(kernel, pooled, median(seconds), differ, granted)
 
 
 def _ledger(dice: np.random.Generator, people: Keys, spends: int, policy: Policy) -> Ledger:
@@ -165,15 +172,11 @@ def _requests(dice: np.random.Generator, people: Keys, count: int, policy: Polic
 
 
 def _crowded(dice: np.random.Generator, requests: Requests) -> Requests:
-    """The same, half of them for a place in one of five pools."""
+    """The same, half of them for a place in a pool."""
     count = len(requests)
-    pools = np.where(dice.random(count) < 0.5, dice.integers(0, 5, count), NO_POOL).astype(np.int32)
+    pools = np.where(dice.random(count) < 0.5, dice.integers(0, POOLS, count), NO_POOL).astype(np.int32)
     columns = (requests.keys, requests.priorities, requests.scores, requests.ids, requests.kinds)
     return Requests(*columns, pools, requests.campaigns)
-
-
-def _pools(sizes: Sizes) -> list[Pool]:
-    return [Pool(sizes.requests // 50)] * 5
 
 
 def _timed(
@@ -198,8 +201,8 @@ def _reference(requests: Requests, books: Books, pools: list[Pool], fast: Decisi
     return seconds, int(np.count_nonzero(~same))
 
 
-def _admissions(root: Path, asked: list[LocalRequest], books: Books, tell: Tell) -> tuple[float, int]:
-    """Seconds, and the tasks made: each request is decided, booked, stored and told in a transaction of its own."""
+def _admissions(root: Path, asked: list[LocalRequest], books: Books, tell: Tell) -> Admitted:
+    """Each request is decided, booked, stored and told in a transaction of its own."""
     database, outlet = Database(f"sqlite:///{root / 'province.db'}"), HqOutlet(_StillClock())
     database.create(courier_tables.metadata, delivery_tables.metadata, province_tables.metadata)
     with database.transaction("bench.policy") as connection:
@@ -217,7 +220,7 @@ def _admissions(root: Path, asked: list[LocalRequest], books: Books, tell: Tell)
         orders = ledger.work_orders(connection)
         made = sum(ledger.counts(connection, order.name)[TaskState.OPEN] for order in orders)
     database.close()
-    return seconds, made
+    return Admitted(seconds, sum(len(request) for request in asked), made)
 
 
 def _local_request(dice: np.random.Generator, people: Keys, number: int) -> LocalRequest:

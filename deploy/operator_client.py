@@ -25,7 +25,7 @@ from common.wire.server import build_channel
 
 CALL_SECONDS = 60
 APPROVE_SECONDS = 600
-"""Approval builds the audience."""
+"""Approval and a dry run build the audience."""
 REPLAY_SECONDS = 3_600
 """Every decision ever made is made again."""
 PAGE_SIZE = 100
@@ -104,6 +104,13 @@ class OperatorClient:
         """`who`: {"msisdn": …} or {"subscriber_key": …}. `at` 0: now."""
         request = coordination_pb2.ExplainRequest(**who, campaign=campaign, at=at)
         answer = await self._ask(coordination_pb2.ExplainResponse, "Explain", request)
+        told: dict[str, Any] = json.loads(answer.document_json)
+        return told
+
+    async def dry_run(self, subject: Mapping[str, str]) -> dict[str, Any]:
+        """`subject`: {"campaign": name} or {"yaml": text of a file}."""
+        request = coordination_pb2.DryRunRequest(**subject)
+        answer = await self._ask(coordination_pb2.DryRunResponse, "DryRun", request, APPROVE_SECONDS)
         told: dict[str, Any] = json.loads(answer.document_json)
         return told
 

@@ -64,7 +64,7 @@ class _Page:
         else:
             parts.append(self._said("unknown_subscriber"))
         if document["at"] != document["now"]:
-            parts.append(f"{self._said('as_known')} {_moment(document['at'])}")
+            parts.append(f"{self._said('as_known')} {moment(document['at'])}")
         return " · ".join([*parts, self._said("zone")])
 
     def _next(self, campaigns: list[Document]) -> str:
@@ -86,7 +86,7 @@ class _Page:
                 each["campaign"],
                 f"{last['wave']} {last['name']}" if last else "",
                 Text(self._outcome(each), style=_style(each["outcome"])),
-                _moment(_latest(last)) if last else "",
+                moment(_latest(last)) if last else "",
                 self._change(each["would_change"]),
             )
         return table
@@ -120,7 +120,7 @@ class _Page:
 
     def _wave(self, wave: Document) -> Iterator[RenderableType]:
         name = "selected_at" if wave["selected_at"] else "due_at"
-        when = f"{self._said(name)} {_moment(wave['selected_at'] or wave['select_at'])}"
+        when = f"{self._said(name)} {moment(wave['selected_at'] or wave['select_at'])}"
         yield self._line("wave", f"{wave['wave']} {wave['name']} · {when}")
         if wave["chosen"]:
             yield _indented(self._chosen(wave["chosen"]))
@@ -159,7 +159,7 @@ class _Page:
         return said
 
     def _decision(self, decision: Document) -> Iterator[RenderableType]:
-        head = (f"{_moment(decision['at'])} {self._said(decision['stage'])}, {self._node(decision['node'])}, "
+        head = (f"{moment(decision['at'])} {self._said(decision['stage'])}, {self._node(decision['node'])}, "
                 f"{self._said('policy')} {decision['policy']}")  # fmt: skip
         yield _indented(Text(head), 2)
         if not decision["rules"]:
@@ -179,13 +179,13 @@ class _Page:
         if "caps" in rule:
             caps = [self._cap(cap, named=rule["forbids"]) for cap in rule["caps"]]
             return f"{said} {'; '.join(caps)}" if caps else said
-        dated = [_moment(value) for value in rule["facts"].values() if value > 1]
-        until = f", {self._said('until')} {_moment(rule['until'])}" if rule["until"] else ""
+        dated = [moment(value) for value in rule["facts"].values() if value > 1]
+        until = f", {self._said('until')} {moment(rule['until'])}" if rule["until"] else ""
         return f"{said} {', '.join(dated)}{until}" if dated else said
 
     def _cap(self, cap: Document, *, named: bool) -> str:
         scope = cap["value"] or self._said("all")
-        told = f"{cap['spent']}/{cap['own']} ({scope}, {_span(cap['window_seconds'])})"
+        told = f"{cap['spent']}/{cap['own']} ({scope}, {span(cap['window_seconds'])})"
         if not (named and cap["used_up"] and cap["by"]):
             return told
         by = [f"{each['work_order']} {self._spent(each)}" for each in cap["by"][-SPENDERS_MAX:]]
@@ -193,21 +193,21 @@ class _Page:
         return f"{told}: {', '.join(by)}{more}"
 
     def _spent(self, spender: Document) -> str:
-        return ("" if spender["sent"] else f"{self._said('may_be_sent')} ") + _moment(spender["at"])
+        return ("" if spender["sent"] else f"{self._said('may_be_sent')} ") + moment(spender["at"])
 
     def _waiting(self, wave: Document) -> Iterator[Text]:
         for each in wave["awaits"]:
-            until = f" ({_moment(each['until'])})" if each["until"] else ""
+            until = f" ({moment(each['until'])})" if each["until"] else ""
             yield Text(f"{self._said('awaits')} {self._said(each['for'])}{until}", style="yellow")
         against = [self._rule(rule) for rule in wave["foreseen"] if rule["forbids"]]
         if against:
             yield Text(f"{self._said('foreseen')}: {' · '.join(against)}", style="yellow")
 
     def _contact(self, task: Document) -> Text:
-        parts = [f"{self._said('sent')} {_moment(task['submitted_at'])}"]
+        parts = [f"{self._said('sent')} {moment(task['submitted_at'])}"]
         if task["settled_at"]:
             parts.append(
-                f"{self._said('receipt')} {_moment(task['settled_at'])} {OUTCOMES[task['state']].said(self._language)}"
+                f"{self._said('receipt')} {moment(task['settled_at'])} {OUTCOMES[task['state']].said(self._language)}"
             )
         if task["response"] != "none":
             parts.append(f"{self._said('reply')} {self._state(task['response'])}")
@@ -218,7 +218,7 @@ class _Page:
         to = f"{self._said('credited_to')} {order['credited_to']}" if order["credited_to"] else self._said("organic")
         money = f"¥{order['amount_fen'] / 100:,.2f}"
         named = f"{order['source_system']} {order['order_number']} {order['standing']}"
-        return self._line("orders", f"{_moment(order['accepted_at'])} · {named} · {money} · {to}")
+        return self._line("orders", f"{moment(order['accepted_at'])} · {named} · {money} · {to}")
 
     def _apart(self) -> Iterator[RenderableType]:
         for each in self._document["apart"]:
@@ -240,7 +240,7 @@ class _Page:
         if "channels" in change:
             return f"{self._said('channel_rule')} {', '.join(map(self._channel, change['channels']))}"
         rules = " + ".join(RULES[name].said(self._language) for name in change["rules"])
-        return f"{rules} · {self._said('from_then')} {_moment(change['from'])}" if change["from"] else rules
+        return f"{rules} · {self._said('from_then')} {moment(change['from'])}" if change["from"] else rules
 
     def _line(self, name: str, told: str) -> Text:
         return Text.assemble((f"{self._said(name)}  ", "bold"), told)
@@ -292,11 +292,11 @@ def _value(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _moment(seconds: int) -> str:
+def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, ZONE).strftime("%Y-%m-%d %H:%M:%S") if seconds else "–"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: int) -> str:
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     parts = [(days, "d"), (hours, "h"), (rest, "s")]

@@ -61,7 +61,9 @@ class Tally:
         self.tasks[place] += len(codes)
         self.contacts[place] += int(np.count_nonzero(allowed))
         counted = np.bincount(codes[~allowed])
-        self.reasons[place].update({TaskReason(code).name: int(counted[code]) for code in np.flatnonzero(counted)})
+        self.reasons[place].update(
+            {TaskReason(code).name: int(counted[code]) for code in np.flatnonzero(counted).tolist()}
+        )
         for name, some in (("tasks", homes), ("contacts", homes[allowed])):
             codes, people = np.unique(some, return_counts=True)
             self.provinces[name].update(dict(zip(codes.tolist(), people.tolist(), strict=True)))

@@ -32,13 +32,14 @@ from hq import orders
 from hq.audience import Warehouse
 from hq.erasing import Eraser
 from hq.planner import Planner
+from hq.rehearsal import Rehearsal
 from hq.report import Document
 from hq.rpc import federation
 from hq.rpc.campaign import CampaignApi
 from hq.rpc.coordination import CoordinationApi
 from hq.settings import HqSettings
 from hq.store import evaluation, sessions
-from hq.store.feed import HqOutlet
+from hq.store.feed import CONTROL, HqOutlet
 
 STOP_SECONDS = 3.0
 ACCESS = (
@@ -84,19 +85,20 @@ async def _serve(settings: HqSettings) -> None:
     campaigns = CampaignApi(database, warehouse, clock, settings.data_dir, key, bell, report, approving)
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(campaigns, server)  # type: ignore[no-untyped-call]
     eraser = Eraser(database, people, clock, settings.data_dir, bell, approving)
-    coordination = CoordinationApi(database, warehouse, clock, key, bell, eraser)
+    rehearsal = Rehearsal(warehouse, settings.data_dir, key)
+    coordination = CoordinationApi(database, warehouse, clock, key, bell, eraser, rehearsal)
     coordination_pb2_grpc.add_CoordinationServiceServicer_to_server(coordination, server)  # type: ignore[no-untyped-call]
 
     channels = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.ONE}
     lines = {v.channel: build_channel(v.address, outward, tls.Identity("vendor", v.name)) for v in settings.vendors}
     ports = {name: VendorGrpc(line, name, clock) for name, line in lines.items()}
-    outlet = HqOutlet(clock)
+    outlet, ring_stops = HqOutlet(clock), partial(bell.ring_all, CONTROL)
 
     def may_contact(_policy: Policy) -> Contacts:
         return Contacts.NOBODY if fence.closed else Contacts.ALL
 
-    runner = Runner(database, clock, channels, ports, outlet, HQ_NODE, bell.ring_all, may_contact, fence)
-    desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), bell.ring_all)
+    runner = Runner(database, clock, channels, ports, outlet, HQ_NODE, ring_stops, may_contact, fence)
+    desk = ReportDesk(database, clock, outlet, lambda numbers: subscriber_keys(key, numbers), ring_stops)
     vendors = {v.channel: v.name for v in settings.vendors}
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]

@@ -105,4 +105,6 @@ def retold(value: Retold) -> Fields:
 
 
 def read_retold(message: uplink_pb2.Retold) -> Retold:
+    if message.incarnation > columns.KEY_MAX:
+        raise malformed("retold", "an incarnation out of range")
     return Retold(message.incarnation)

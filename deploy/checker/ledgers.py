@@ -209,7 +209,9 @@ def _sides(hq: Node, province: Node, names: Names) -> Sides:
     executing = {order.name for order in (*hq.work_orders, *province.work_orders) if order.node == province.name}
     rejected = {order.name for order in province.work_orders if order.state == OrderState.REJECTED}
     lonely = [hq.ledger.blocks[block] for block in np.setdiff1d(np.arange(len(hq.ledger.blocks)), their_blocks)]
-    unmatched = [block for block in lonely if block.work_order in executing - rejected]
+    # What had ended before a province came back from a backup stays forgotten there; HQ has it.
+    forgotten = {order.name for order in hq.work_orders if order.state == OrderState.COMPLETED and province.fenced_at}
+    unmatched = [block for block in lonely if block.work_order in executing - rejected - forgotten]
     unmatched += [province.ledger.blocks[block] for block in (*my_order[found < 0], *my_blocks[~same])]
     return Sides(
         province,

@@ -17,7 +17,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from deploy.bench import Measured
-    from deploy.bench_coordination import Measured as Decided
+    from deploy.bench_coordination import Measured as MeasuredDecisions
 
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 TASKS_MAX = 10_000_000
@@ -82,7 +82,29 @@ def coordination(
         typer.echo(json.dumps(_decisions_document(measured)))
     else:
         _show_decisions(measured)
-    raise typer.Exit(1 if measured.decisions_differ else 0)
+    raise typer.Exit(1 if measured.decided.differ else 0)
+
+
+@app.command()
+def why(
+    subscribers: Annotated[int, typer.Option(min=1_000, max=PEOPLE_MAX, help="Made-up people.")] = 10_000_000,
+    asked: Annotated[int, typer.Option(min=5, max=10_000, help="How many of them to ask about.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
+) -> None:
+    """How long `liandong why` takes with so many subscribers and several campaigns behind them."""
+    from deploy.bench_why import why as measure_why
+
+    with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
+        told = asyncio.run(measure_why(Path(root), subscribers, asked, tell)).document()
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    typer.echo(
+        f"{told['p95_ms']:,} ms p95 ({told['p50_ms']:,} p50, {told['max_ms']:,} max) for all campaigns of one of "
+        f"{told['subscribers']:,} people, {told['one_campaign_p95_ms']:,} for one campaign; the whole command "
+        f"{told['command_ms']:,} ms\n{told['tasks']:,} tasks in {told['blocks']:,} blocks; deciding about a person "
+        f"costs {told['decision_bytes']} bytes, {told['suppressed_share']:.0%} were suppressed"
+    )
 
 
 def _document(measured: Measured) -> dict[str, Any]:
@@ -121,31 +143,31 @@ def _cells(shares: list[tuple[str, float]], row: int) -> tuple[str, str]:
     return (shares[row][0], f"{shares[row][1]:.0%}") if row < len(shares) else ("", "")
 
 
-def _decisions_document(measured: Decided) -> dict[str, Any]:
+def _decisions_document(measured: MeasuredDecisions) -> dict[str, Any]:
     return {
         "kernel_decisions_per_second": round(measured.kernel_decisions_per_second),
         "kernel_pooled_decisions_per_second": round(measured.pooled_decisions_per_second),
         "reference_decisions_per_second": round(measured.reference_decisions_per_second),
         "kernel_vs_reference": round(measured.kernel_vs_reference, 2),
         "durable_admissions_per_second": round(measured.durable_admissions_per_second),
-        "decisions_differ": measured.decisions_differ,
-        "granted_share": round(measured.granted, 3),
-        "admission_granted_share": round(measured.admission_granted, 3),
+        "decisions_differ": measured.decided.differ,
+        "granted_share": round(measured.decided.granted_share, 3),
+        "admission_granted_share": round(measured.admitted.tasks / measured.admitted.people, 3),
         "people": measured.sizes.people,
         "spends": measured.sizes.spends,
         "requests": measured.sizes.requests,
-        "admitted": measured.admitted,
+        "admitted": measured.admitted.people,
     }
 
 
-def _show_decisions(measured: Decided) -> None:
-    sizes, console = measured.sizes, Console()
+def _show_decisions(measured: MeasuredDecisions) -> None:
+    sizes, admitted, console = measured.sizes, measured.admitted, Console()
     console.print(
         f"[bold]{measured.kernel_decisions_per_second:,.0f} decisions/s[/bold]  {sizes.requests:,} requests at once "
-        f"over {sizes.spends:,} contacts of {sizes.people:,} people, {measured.granted:.0%} granted\n"
-        f"[bold]{measured.durable_admissions_per_second:,.0f} durable admissions/s[/bold]  {measured.admitted:,} "
-        f"people in {sizes.blocks:,} transactions: decided, booked, tasks made, told to HQ; "
-        f"{measured.admission_granted:.0%} granted",
+        f"over {sizes.spends:,} contacts of {sizes.people:,} people, {measured.decided.granted_share:.0%} granted\n"
+        f"[bold]{measured.durable_admissions_per_second:,.0f} durable admissions/s[/bold]  {admitted.people:,} people "
+        f"in {sizes.blocks:,} transactions: decided, booked, tasks made, told to HQ; "
+        f"{admitted.tasks / admitted.people:.0%} granted",
         highlight=False,
     )
     table = Table("decisions", "a second", "against the reference", box=None)
@@ -157,4 +179,4 @@ def _show_decisions(measured: Decided) -> None:
     ):
         table.add_row(name, f"{rate:,.0f}", f"{rate / reference:.1f}×")
     console.print(table)
-    console.print(f"{measured.decisions_differ:,} decisions differ from the reference", highlight=False)
+    console.print(f"{measured.decided.differ:,} decisions differ from the reference", highlight=False)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.cli.ask import OPERATOR, Language, Operator, ask, read
+from deploy.dry_run_view import show as show_dry_run
 from deploy.operator_client import OperatorClient
 from deploy.report_view import show, show_unknown
 from hq.campaigns import CampaignState
@@ -53,6 +54,23 @@ def approve(
 
     _tell(ask(operator, approved))
     typer.echo(f"next: liandong campaign status {name}")
+
+
+@app.command("dry-run")
+def dry_run(
+    subject: Annotated[str, typer.Argument(help="A campaign's name, or a campaign file.")],
+    operator: Operator = OPERATOR,
+    lang: Language = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """What the next wave would do: who is left out and why, load, caps, conflicts, cost. Nothing is written or sent."""
+    file = Path(subject)
+    asked = {"yaml": read(file)} if file.is_file() else {"campaign": subject}
+    document = ask(operator, lambda hq: hq.dry_run(asked))
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        show_dry_run(document, lang, subject, Console())
 
 
 @app.command()

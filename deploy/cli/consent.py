@@ -18,7 +18,7 @@ from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
-from deploy.cli.ask import OPERATOR, Language, Operator, ask, read
+from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.person_view import show, show_erased
 from deploy.person_words import word
 from deploy.statement_file import statements
@@ -43,7 +43,7 @@ def consent(
     lang: Language = "en",
 ) -> None:
     """Record consents, withdrawals, stops and liftings from a file: all of it, or nothing where a row is wrong."""
-    _record(statements(file, read(file)), operator, config, lang)
+    _record(statements(file), operator, config, lang)
     typer.echo(f"{word('next', lang)}: liandong people export NUMBER")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from deploy.simulation.headquarters import Headquarters
-from deploy.simulation.node import Node
+from deploy.simulation.node import Node, Restored
 
 if TYPE_CHECKING:
     from deploy.simulation.world import World
@@ -24,6 +24,7 @@ def plan(world: World, seconds: float) -> None:
             (weather.pauses_a_day, _pause),
             (weather.kills_a_day, _kill),
             (weather.restores_a_day, _restore),
+            (weather.clock_steps_a_day, _step_clock),
             (0 if isinstance(node, Headquarters) else weather.cuts_a_day, _cut),
         ):
             _scatter(world, rate, seconds, strike, node)
@@ -54,11 +55,19 @@ def _back_up(_world: World, node: Node) -> None:
 def _restore(world: World, node: Node) -> None:
     """Now and then the other side as well."""
     if node.has_backup:
-        node.restore()
+        node.restore(world.random.choice(tuple(Restored)))
         if world.random.random() < 0.2:
             for other in world.nodes:
                 if other is not node and other.has_backup and world.random.random() < 0.5:
-                    other.restore()
+                    other.restore(world.random.choice(tuple(Restored)))
+
+
+def _step_clock(world: World, node: Node) -> None:
+    """To notice, a process or its machine must start again."""
+    node.machine.off_seconds += world.random.choice((-1, 1)) * world.spread(20, 900_000)
+    world.tell(node.name, "its wall clock is %.0f s off", node.machine.off_seconds)
+    if node.up and world.random.random() < 0.5:
+        node.die()
 
 
 def _cut(world: World, node: Node) -> None:
@@ -69,7 +78,7 @@ def _cut(world: World, node: Node) -> None:
     world.tell(node.name, "is cut off: %s", ways)
     for way in ways:
         world.network.cut(*way)
-    world.province(node.name).link.suspect()
+    world.suspect(node.name)
     world.timeline.after(world.spread(*CUT_SECONDS), _mend, world, ways)
 
 

@@ -10,20 +10,27 @@ from liandong.federation.v1 import uplink_pb2
 from sqlalchemy import Connection, insert
 
 from common.courier.cursor import Place
+from common.courier.standing import Standing
+from common.delivery.claim import Contacts
+from common.delivery.outlet import Outlet
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
+from common.kernel.incarnation import WentBack
 from common.kernel.order import OrderRecords
+from common.kernel.policy import Policy
 from common.kernel.refusal import Refusal
 from common.kernel.work_order import HQ_NODE
+from common.runtime.clock import GuardedClock
 from common.wire import codec
+from deploy.simulation.coroutine import at_once
 from deploy.simulation.node import Node
 from deploy.simulation.plans import Plan
 from deploy.simulation.source import Source, follow
 from hq import link, orders
 from hq.campaigns import CampaignState, Step
 from hq.link import Opened, Pushed
-from hq.store import feed, policies, work_orders
+from hq.store import feed, leases, policies, sessions, work_orders
 from hq.store.campaigns import WaveState
 from hq.store.feed import HqOutlet
 from hq.store.sessions import Session
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from deploy.simulation.world import World
 
 LEASE_SECONDS = 15
+ISSUE_AGAIN_SECONDS = 10_000.0
 WINDOW = 128
 HEADS = "SELECT peer, stream, epoch, head FROM log"
 WAVES = "SELECT campaign, state FROM wave"
@@ -58,11 +66,20 @@ class Watch:
 class Headquarters(Node):
     def __init__(self, world: World) -> None:
         super().__init__(world, HQ_NODE, {n: c for n, c in CHANNELS.items() if c.level is Level.ONE})
-        self.outlet = HqOutlet(self.clock)
         self.cbss = Source[OrderRecords]("cbss", "orders")
         self._watches: dict[tuple[str, str], Watch] = {}
 
-    def start(self) -> None:
+    def outlet_of(self, clock: GuardedClock) -> Outlet:
+        return HqOutlet(clock)
+
+    def begun(self, connection: Connection) -> None:
+        sessions.close_all(connection)
+
+    def may_contact(self, policy: Policy) -> Contacts:
+        del policy
+        return Contacts.NOBODY if self.fence.closed else Contacts.ALL
+
+    def work(self) -> None:
         done = {name for name, state in self.rows(WAVES) if state == WaveState.CUT}
         for plan in self.world.plans:
             if plan.campaign not in done:
@@ -83,10 +100,14 @@ class Headquarters(Node):
 
     def issue(self, plan: Plan) -> None:
         """Cut the plan's wave, going on where a crash left off; an operator whom HQ forgot applies it again."""
+        if not self.working:
+            return
         if not self.rows("SELECT 1 FROM campaign WHERE name = ?", plan.campaign):
             self.write(_store_campaign, plan)
         now = self.clock.now()
-        if self.write(work_orders.begin_cut, plan.campaign, 1, plan.work_orders(), now):
+        if self.read(leases.fenced, now):
+            self.plan(ISSUE_AGAIN_SECONDS * self.world.random.random(), self.issue, plan)
+        elif self.write(work_orders.begin_cut, plan.campaign, 1, plan.work_orders(), now):
             self.world.tell(self.name, "issues %s", plan)
             self.plan(5 * self.world.random.random(), self._cut, plan, 0)
 
@@ -96,7 +117,12 @@ class Headquarters(Node):
             self.write(work_orders.end_cut, plan.campaign, 1)
             return
         order, block = blocks[share]
-        self.write(work_orders.cut, order, [block], self.clock.now())
+        try:
+            self.write(work_orders.cut, order, [block], self.clock.now())
+        except Refusal as refusal:
+            self.world.tell(self.name, "issues nothing of %s yet: %s", order.name, refusal)
+            self.plan(ISSUE_AGAIN_SECONDS * self.world.random.random(), self._cut, plan, share)
+            return
         self.wake_lanes()
         self.plan(2 * self.world.random.random(), self._cut, plan, share + 1)
 
@@ -123,10 +149,25 @@ class Headquarters(Node):
 
     # The link
 
-    def open_session(self, province: str, instance_id: str, takeover: bool) -> Opened:
+    def open_session(
+        self, province: str, instance_id: str, takeover: bool, standing: Standing, told_time: int
+    ) -> tuple[Opened, int]:
         now = self.clock.now()
+        self.hear_time(told_time)
         ask = Session(province, instance_id, 0, now + LEASE_SECONDS, 1)
-        return self.write(link.open_session, ask, "simulated", now, takeover=takeover)
+        off = told_time - now
+        try:
+            return self.write(_open, ask, now, takeover, standing, off), now
+        except WentBack as gone:
+            self.world.tell(self.name, "learns that it came back from a backup: %s", gone)
+            at_once(self.fence.fall(gone.number, gone.above))
+            return self.write(_open, ask, now, takeover, standing, off), now
+
+    def renew_session(self, province: str, fence: int, told_time: int) -> int:
+        now = self.clock.now()
+        self.hear_time(told_time)
+        self.write(link.renew_session, province, fence, now + LEASE_SECONDS, told_time - now)
+        return now
 
     def append(self, province: str, stream: str, pushed: Pushed, payloads: Sequence[bytes]) -> Place:
         values = [codec.read_outbox_entry(uplink_pb2.OutboxEntry.FromString(each), province) for each in payloads]
@@ -212,6 +253,14 @@ class Headquarters(Node):
         if self._watches.get(place) is watch:
             del self._watches[place]
         watch.reader.suspect()
+
+
+def _open(
+    connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int
+) -> Opened:
+    return link.open_session(
+        connection, ask, "simulated", now, takeover=takeover, standing=standing, clock_off_seconds=off
+    )
 
 
 def _store_campaign(connection: Connection, plan: Plan) -> None:

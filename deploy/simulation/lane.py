@@ -9,9 +9,10 @@ import numpy as np
 from common.delivery import lane
 from common.delivery.claim import Claimed
 from common.delivery.lane import Delivery
-from common.delivery.record import NO_ANSWER, record
+from common.delivery.record import NO_ANSWER
 from common.kernel.channel import Channel, NeverAccepted, OutboundBatch, SendAnswer, SendOutcome
 from common.kernel.policy import SUBMIT_SECONDS, quiet_until
+from deploy.simulation.coroutine import at_once
 from deploy.simulation.vendor import Outcome, Vendor
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class Lane:
     def _turn(self) -> None:
         self._planned = False
         node = self._node
-        if not node.rows(UNSENT, node.name, self._channel.name):
+        if not node.working or not node.rows(UNSENT, node.name, self._channel.name):
             return
         started = node.clock.monotonic()
-        claimed = node.write(self._real._take, self._vendor.terms)
+        claimed = at_once(self._real._claim(self._vendor.terms))
         if claimed is not None:
             self._go(claimed, started + SUBMIT_SECONDS)
             self.wake()
@@ -85,8 +86,7 @@ class Lane:
     def record(self, sending: _Sending) -> None:
         node, claimed = self._node, sending.claimed
         node.world.tell(node.name, "records %s tasks %s: %s", claimed.work_order.name, claimed.rows, sending.outcomes)
-        dedupes = self._vendor.terms.dedupe_seconds > 0
-        done = node.write(record, claimed, sending.outcomes, dedupes, node.clock.now(), node.outlet)
+        done = at_once(self._real._record(claimed, sending.outcomes, self._vendor.terms))
         self._real._learn(_place(claimed), done)
         self._busy.discard(_place(claimed))
         self.wake()

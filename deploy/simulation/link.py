@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from liandong.federation.v1 import feed_pb2
 
+from common.courier.bell import Bell
 from common.courier.cursor import NOWHERE, Gap, Place
 from common.courier.log import Entry
+from common.courier.standing import Known
+from common.delivery.claim import Contacts
+from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
+from common.kernel.incarnation import WentBack
 from common.kernel.refusal import Refusal
 from common.wire import codec
 from common.wire.streams import HQ
+from deploy.simulation.coroutine import Answer, at_once
 from deploy.simulation.headquarters import Watch
 from deploy.simulation.network import NoReply
 from hq.link import Opened, Pushed
 from province import link
 from province.link import Reading, Take
+from province.rpc.hq_client import BackOff, HqClient
 
 if TYPE_CHECKING:
     from deploy.simulation.headquarters import Headquarters
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 35.0
 BACK_OFF_SECONDS = 5.0
 LOST = frozenset({"SESSION_FENCED", "EPOCH_STALE", "SEQUENCE_GAP"})
+ABSENT: Any = None
+"""What the real client has and a simulated one never uses."""
 HEADS = "SELECT stream, head FROM log WHERE peer = ?"
 
 
@@ -49,14 +59,15 @@ class Link:
     def __init__(self, node: Province, hq: Headquarters) -> None:
         self.node = node
         self.province = node.name
-        self.heard_at = float("-inf")
-        """Monotonic seconds when HQ last spoke on the control topic."""
         self._hq = hq
+        self._client: Any = HqClient(
+            ABSENT, node.clock, Bell(), node.inbox, node.name, "", ABSENT, "", node.fence,
+            takeover=True, random=ABSENT, hear_time=node.hear_time,
+        )  # fmt: skip
         self._session = 0
         self._fence = 0
         self._number = 0
         self._waiting: list[tuple[int, Any, tuple[Any, ...]]] = []
-        self._takeover = True
         self._watching: dict[str, _Watching] = {}
         self._pushing: dict[str, _Pushing] = {}
 
@@ -66,27 +77,71 @@ class Link:
         self._session += 1
         self._watching.clear()
         self._pushing.clear()
-        node, hq = self.node, self._hq
-        node.read(link.positions)
-        instance, takeover, session = f"{node.name}-{node.life}", self._takeover, self._session
+        node, hq, session, sent_at = self.node, self._hq, self._session, self.node.clock.monotonic()
+        standing, now, takeover = node.read(link.standing), node.clock.now(), self._client._takeover
+        instance = f"{node.name}-{node.life}"
         node.world.network.call(
-            node, hq, lambda: hq.open_session(node.name, instance, takeover), lambda answer: self._opened(session, answer)
+            node,
+            hq,
+            lambda: hq.open_session(node.name, instance, takeover, standing, now),
+            lambda answer: self._in_session(session, self._answered, (standing.incarnation, sent_at, answer)),
         )
 
-    def _opened(self, session: int, answer: Opened | Refusal | NoReply) -> None:
-        if session != self._session:
-            return
-        if not isinstance(answer, Opened):
+    def _answered(self, incarnation: int, sent_at: float, answer: tuple[Opened, int] | Refusal | NoReply) -> None:
+        if isinstance(answer, Refusal):
+            self.node.world.tell(self.province, "is refused a session: %s", answer)
+            at_once(self._client._refused(incarnation, answer, BackOff(ABSENT)))
+        if isinstance(answer, tuple):
+            self._opened(sent_at, *answer)
+        else:
+            self._later(self.open)
+
+    def _opened(self, sent_at: float, opened: Opened, hq_time: int) -> None:
+        node = self.node
+        self._client._takeover = self._client.ousted = False
+        self._fence = opened.session.fence
+        self._told_time(sent_at, hq_time)
+        node.world.tell(node.name, "has session %d; HQ holds %s", self._fence, opened.outbox)
+        try:
+            known = Known(opened.incarnation, opened.outbox, opened.feed)
+            places = node.write(link.join, known, node.clock.now())
+        except WentBack as gone:
+            node.world.tell(node.name, "learns that it came back from a backup: %s", gone)
+            at_once(node.fence.fall(gone.number, gone.above))
             self._later(self.open)
             return
-        node = self.node
-        self._takeover, self._fence = False, answer.session.fence
-        node.world.tell(node.name, "has session %d; HQ holds %s", self._fence, answer.outbox)
-        places = node.write(link.rejoin, answer.outbox, node.clock.now())
         self._pushing = {stream: _Pushing(place) for stream, place in places.items()}
         for topic in self.node.world.topics:
             self._turn(topic)
         self.push_what_is_new()
+        self._plan_renewal()
+
+    def _told_time(self, sent_at: float, hq_time: int) -> None:
+        self._client._told_time(SimpleNamespace(server_time=SimpleNamespace(seconds=hq_time)), sent_at)
+
+    def _plan_renewal(self) -> None:
+        """Seldom: what a renewal tells but the time is not looked at here."""
+        gap = self.node.world.renewal_gap()
+        if gap:
+            self.node.plan(gap, self._in_session, self._session, self._renew, ())
+
+    def _renew(self) -> None:
+        hq, fence, session = self._hq, self._fence, self._session
+        now, sent_at = self.node.clock.now(), self.node.clock.monotonic()
+        self.node.world.network.call(
+            self.node,
+            hq,
+            lambda: hq.renew_session(self.province, fence, now),
+            lambda answer: self._in_session(session, self._renewed, (sent_at, answer)),
+        )
+
+    def _renewed(self, sent_at: float, answer: int | Refusal | NoReply) -> None:
+        if isinstance(answer, Refusal):
+            self._lost(answer.message)
+            return
+        if isinstance(answer, int):
+            self._told_time(sent_at, answer)
+        self._plan_renewal()
 
     def _lost(self, why: str) -> None:
         self.node.world.tell(self.node.name, "loses its session: %s", why)
@@ -125,11 +180,13 @@ class Link:
         for topic, watching in self._watching.items() if self.node.link is self else ():
             self.node.plan(SILENCE_SECONDS, self._listen, topic, watching.number)
 
-    def stops_are_fresh(self, seconds: float) -> bool:
+    def may_contact(self, stop_freshness_seconds: int) -> Contacts:
+        """An HQ that has nothing to say says so, on a watch that works."""
         watching = self._watching.get("control")
         if watching is not None and watching.heard and self._speaks("control", watching.number):
-            self.heard_at = self.node.clock.monotonic()
-        return link.is_fresh(self.heard_at, self.node.clock.monotonic(), seconds)
+            self._client.hear("control")
+        contacts: Contacts = self._client.may_contact(stop_freshness_seconds)
+        return contacts
 
     def _turn(self, topic: str) -> None:
         node, hq = self.node, self._hq
@@ -163,8 +220,7 @@ class Link:
             return None
         watching = self._watching[topic]
         watching.heard = True
-        if topic == "control":
-            self.heard_at = self.node.clock.monotonic()
+        self._client.hear(topic)
         return watching.reading
 
     def progress(self, topic: str, number: int) -> None:
@@ -224,9 +280,18 @@ class Link:
 
     # Grants
 
-    def acquire(self, asked: GrantRequest, answered: Callable[[Any], None]) -> None:
-        hq, province, fence = self._hq, self.province, self._fence
-        self.node.world.network.call(self.node, hq, lambda: hq.acquire(province, fence, asked), answered)
+    async def acquire(self, asked: GrantRequest) -> Codes | None:
+        """As the real client's."""
+        hq, province, fence, network = self._hq, self.province, self._fence, self.node.world.network
+        if not self._pushing:
+            return None
+        answer: Codes | Refusal | NoReply = await Answer(
+            lambda answered: network.call(self.node, hq, lambda: hq.acquire(province, fence, asked), answered)
+        )
+        self.node.world.tell(province, "hears of grant %s: %r", asked.request_id, answer)
+        if isinstance(answer, Refusal) and answer.reason != "SESSION_FENCED":
+            raise answer
+        return None if isinstance(answer, Refusal | NoReply) else answer
 
     # The outbox
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection
 
 from common.delivery import sweep
+from common.delivery.claim import Contacts
 from common.delivery.lane import Delivery
 from common.delivery.outlet import Outlet
 from common.delivery.receipts import apply_receipts, apply_replies
 from common.kernel.channel import Channel, Receipts, Replies
 from common.kernel.columns import Keys
-from deploy.simulation.clock import MachineClock
+from common.kernel.incarnation import Kept
+from common.kernel.policy import Policy
+from common.runtime.clock import GuardedClock
+from deploy.simulation.coroutine import at_once
 from deploy.simulation.lane import Lane
+from deploy.simulation.machine import Inline, Machine, SimulatedFence
 from deploy.simulation.people import key_of
 from deploy.simulation.store import Backup, store_of
 from deploy.simulation.timeline import Act
@@ -29,7 +35,17 @@ T = TypeVar("T")
 
 HOUR = 3_600.0
 BACKUPS_MAX = 4
+REBOOTS = 0.2
+"""Of the deaths of a process, so many are those of its machine."""
 UNFINISHED = f"SELECT 1 FROM work_order WHERE node = ? AND state IN ({', '.join(str(int(s)) for s in sweep.LIVE)}) LIMIT 1"
+
+
+class Restored(Enum):
+    """What comes back."""
+
+    STORE = "the store alone"
+    WITHOUT_FILE = "on a new disk"
+    WHOLE = "the whole disk"
 
 
 class Crash(Exception):
@@ -37,17 +53,23 @@ class Crash(Exception):
 
 
 class Node:
-    """Subclasses give `outlet` and say what a process does when it starts (`start`) and forgets (`forget`)."""
+    """Subclasses give `outlet` and say what a process does as soon as it runs (`serve`), when its clock can be trusted
+    (`work`), and what it forgets with its memory (`forget`).
+    """
 
     outlet: Outlet
+    clock: GuardedClock
+    fence: SimulatedFence
 
     def __init__(self, world: World, name: str, channels: Mapping[str, Channel]) -> None:
         self.world = world
         self.name = name
-        self.clock = MachineClock(world.timeline)
+        self.machine = Machine(world.timeline, world.clock_off())
         self.life = 0
         """Which process this is, from 1."""
         self.up = False
+        self.working = False
+        """Its clock is trusted: it contacts, sweeps and takes reports."""
         self.busy: set[tuple[str, int]] = set()
         self.channels = dict(channels)
         self.vendors = {
@@ -57,7 +79,8 @@ class Node:
         self.lanes: list[Lane] = []
         self._store = store_of(name)
         self._store.clear()
-        self._backups: list[Backup] = []
+        self._backups: list[tuple[Backup, Kept | None]] = []
+        self._begins_anew = False
         self._paused_until = 0.0
 
     # The process
@@ -70,10 +93,12 @@ class Node:
         self.world.wake_links()
 
     def die(self) -> None:
-        """Killed; somebody starts it again after a while."""
+        """Killed; somebody starts it again after a while, now and then the whole machine."""
         self.world.tell(self.name, "dies")
+        if self.world.random.random() < REBOOTS:
+            self.machine.reboot()
         self.life += 1
-        self.up = False
+        self.up = self.working = False
         self.lanes.clear()
         self.forget()
         self.world.timeline.after(self.world.downtime(), self._boot_again, self.life)
@@ -97,17 +122,37 @@ class Node:
     def paused(self) -> bool:
         return self._paused_until > self.world.timeline.now
 
-    def start(self) -> None: ...
+    def outlet_of(self, clock: GuardedClock) -> Outlet:
+        raise NotImplementedError
+
+    def begun(self, connection: Connection) -> None:
+        """What goes with a new incarnation."""
+        raise NotImplementedError
+
+    def serve(self) -> None: ...
+
+    def work(self) -> None: ...
 
     def forget(self) -> None: ...
 
     def heard_commit(self) -> None:
         """After each commit: something may have grown."""
 
-    def may_contact(self, seconds: int) -> bool:
-        """Whether stops were heard within so many seconds: as every node's runner is told."""
-        del seconds
-        return True
+    def may_contact(self, policy: Policy) -> Contacts:
+        """As every node's runner is told."""
+        raise NotImplementedError
+
+    def hear_time(self, seconds: int) -> None:
+        """A peer says what time it is."""
+        self.clock.hear(seconds)
+        self.work_if_trusted()
+
+    def work_if_trusted(self) -> None:
+        if self.clock.trusted and not self.working:
+            self.working = True
+            self.work()
+            self.wake_lanes()
+            self.plan(self.world.sweep_gap(), self.sweep)
 
     # The store
 
@@ -118,18 +163,19 @@ class Node:
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         """`work` in one transaction; the process may die before or after the commit."""
-        dies = self.world.crashes(work.__name__)
         with self._store.transaction() as connection:
             result = work(connection, *arguments, **named)
-            if dies < 0:
-                self.world.tell(self.name, "is killed before it commits %s", work.__name__)
-                raise Crash
+            self.maybe_dies(work.__name__, -1)
         self.world.witness.look(self)
-        if dies > 0:
-            self.world.tell(self.name, "is killed after it committed %s", work.__name__)
-            raise Crash
+        self.maybe_dies(work.__name__, 1)
         self.heard_commit()
         return result
+
+    def maybe_dies(self, step: str, when: int) -> None:
+        """Before (-1) or after (1) the step is durable."""
+        if self.world.crashes(step):
+            self.world.tell(self.name, "is killed %s %s", "before" if when < 0 else "after", step)
+            raise Crash
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:
         with self._store.snapshot() as connection:
@@ -143,12 +189,19 @@ class Node:
         return bool(self._backups)
 
     def back_up(self) -> None:
-        self._backups = [*self._backups, self._store.backup()][-BACKUPS_MAX:]
+        self._backups = [*self._backups, (self._store.backup(), self.machine.mark.kept)][-BACKUPS_MAX:]
 
-    def restore(self) -> None:
+    def restore(self, how: Restored) -> None:
         """An operator puts a backup in place of the store, and starts the node again."""
-        self._store.restore(self.world.random.choice(self._backups))
-        self.world.tell(self.name, "is restored from a backup")
+        store, mark = self.world.random.choice(self._backups)
+        self._store.restore(store)
+        if how is Restored.WITHOUT_FILE:
+            self.machine.mark.kept = None
+        elif how is Restored.WHOLE:
+            self.machine.mark.kept = mark
+            # Nothing here can show it, so the operator must say so.
+            self._begins_anew = True
+        self.world.tell(self.name, "is restored from a backup, %s", how.value)
         self.world.witness.restored(self)
         if self.up:
             self.die()
@@ -179,12 +232,20 @@ class Node:
         self.write(sweep.finish_all, self.name, self.outlet)
 
     def _boot(self) -> None:
-        delivery = Delivery(NOT_ASKED, self.clock, self.outlet, self.name, lambda: None, self.may_contact)
+        self.clock = self.machine.clock()
+        self.outlet = self.outlet_of(self.clock)
+        self.fence = SimulatedFence(self, self.machine.mark, self.begun)
+        delivery = Delivery(
+            Inline(self), self.clock, self.outlet, self.name, lambda: None, self.may_contact, self.fence  # type: ignore[arg-type]
+        )
         self.busy = delivery.busy
         self.lanes = [Lane(self, delivery, channel, self.vendors[name]) for name, channel in self.channels.items()]
-        self.start()
-        self.wake_lanes()
-        self.plan(self.world.sweep_gap(), self.sweep)
+        if self._begins_anew:
+            at_once(self.fence.fall())
+            self._begins_anew = False
+        at_once(self.fence.wake())
+        self.serve()
+        self.work_if_trusted()
 
     def _boot_again(self, life: int) -> None:
         if not self.up and self.life == life:
@@ -207,8 +268,6 @@ class Node:
 
 
 DEDUPES = (0, 0, 300, 86_400)
-NOT_ASKED: Any = None
-"""In place of a database: transactions are this module's business."""
 
 
 def _keys_of(msisdns: list[int]) -> Keys:

@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from common.delivery.claim import Contacts
+from common.delivery.outlet import Outlet
 from common.kernel.channel import CHANNELS, Level
-from common.kernel.columns import Codes
 from common.kernel.order import OrderRecords
-from common.kernel.refusal import Refusal
+from common.kernel.policy import Policy
+from common.runtime.clock import GuardedClock
+from deploy.simulation.coroutine import run
 from deploy.simulation.link import Link
-from deploy.simulation.network import NoReply
+from deploy.simulation.machine import Inline
 from deploy.simulation.node import Node
 from deploy.simulation.source import Source, follow
-from province import admission, bss_sync, policies
-from province.admission import Ungranted
-from province.coordination import Books
-from province.coordinator import BOOKS_SECONDS, FINAL
+from province import bss_sync, link, policies
+from province.coordinator import Coordinator
 from province.inbox import Inbox
 from province.local_request import LocalRequest
-from province.store import coordination, local_requests
+from province.store import local_requests
 from province.uplink import HqOutlet
 
 if TYPE_CHECKING:
@@ -35,29 +36,48 @@ class Province(Node):
     def __init__(self, world: World, code: str, hq: Headquarters) -> None:
         super().__init__(world, code, {n: c for n, c in CHANNELS.items() if c.level is Level.TWO})
         self.inbox = Inbox(self.channels)
-        self.outlet = HqOutlet(self.clock)
         self.orders = Source[OrderRecords]("bss", "orders")
         self.pool = Source[Any]("bss", "pool")
         self._hq = hq
-        self.link = Link(self, hq)
-        self._books: Books | None = None
-        self._asking = False
+        self.link: Link | None = None
+        self._coordinator: Coordinator | None = None
+        self._turning = False
 
-    def start(self) -> None:
+    def outlet_of(self, clock: GuardedClock) -> Outlet:
+        return HqOutlet(clock)
+
+    def begun(self, connection: Connection) -> None:
+        link.begin_incarnation(connection)
+
+    def may_contact(self, policy: Policy) -> Contacts:
+        if self.fence.closed or self.link is None:
+            return Contacts.NOBODY
+        return self.link.may_contact(policy.stop_freshness_seconds)
+
+    def serve(self) -> None:
         self.write(policies.judge_again, self.clock.now())
         self.link = Link(self, self._hq)
+        self._coordinator = Coordinator(
+            Inline(self),  # type: ignore[arg-type]
+            self.clock,
+            self.name,
+            self.outlet,
+            self.wake_lanes,
+            self.link.acquire,
+            lambda: not self.fence.closed,
+        )
         self.link.open()
+
+    def work(self) -> None:
         self.follow_sources()
         self.coordinate()
 
     def forget(self) -> None:
-        self._books, self._asking = None, False
+        self.link, self._coordinator, self._turning = None, None, False
 
     def heard_commit(self) -> None:
-        self.link.push_what_is_new()
-
-    def may_contact(self, seconds: int) -> bool:
-        return self.link.stops_are_fresh(seconds)
+        if self.link is not None:
+            self.link.push_what_is_new()
 
     def follow_sources(self) -> None:
         follow(self, self.orders, bss_sync.take_orders)
@@ -71,45 +91,15 @@ class Province(Node):
         self.plan(self.world.random.random(), self.coordinate)
 
     def coordinate(self) -> None:
-        """As the coordinator's turn."""
-        if not self.rows(UNDECIDED):
-            return
-        if self.read(local_requests.waiting, 1):
-            self._admit()
-        if not self._asking:
-            self._ask_hq()
+        """One turn of the coordinator, and another while something waits for HQ."""
+        if self.working and self._coordinator is not None and not self._turning and self.rows(UNDECIDED):
+            self._turning = True
+            run(self._coordinator.turn(), self._turned)
 
-    def _admit(self) -> None:
-        now, books = self.clock.now(), self._books
-        if books is None or not 0 <= now - books.opened_at < BOOKS_SECONDS:
-            books = self.read(coordination.books, now)
-        self._books = None
-        self._books = self.write(admission.admit, books, self.name, self.outlet, now)
-        self.wake_lanes()
-        if self._books is None:
-            self.plan(1, self.coordinate)
-
-    def _ask_hq(self) -> None:
-        for lacking in self.read(_ungranted):
-            if lacking.asked.end_at <= self.clock.now():
-                self.write(admission.answered, lacking, "HQ gave no answer before the validity ended")
-            else:
-                self._asking = True
-                self.link.acquire(lacking.asked, lambda answer, lacking=lacking: self._granted(lacking, answer))
-                return
-
-    def _granted(self, lacking: Ungranted, answer: Codes | Refusal | NoReply) -> None:
-        self._asking = False
-        self.world.tell(self.name, "hears of grant %s: %r", lacking.asked.request_id, answer)
-        if isinstance(answer, NoReply) or (isinstance(answer, Refusal) and answer.fault not in FINAL):
+    def _turned(self) -> None:
+        self._turning = False
+        if self.rows(UNDECIDED):
             self.plan(ASK_AGAIN_SECONDS * self.world.random.random(), self.coordinate)
-            return
-        self.write(admission.answered, lacking, answer.message if isinstance(answer, Refusal) else answer)
-        self.coordinate()
-
-
-def _ungranted(connection: Connection) -> list[Ungranted]:
-    return list(admission.ungranted(connection))
 
 
 def _take_pool(connection: Connection, record: Any, province: int, now: int) -> list[Any]:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, StaticPool, create_engine, event
+from sqlalchemy import Connection, MetaData, StaticPool, create_engine
 
 import common.courier.tables
 import common.delivery.tables
 import hq.store.tables
 import province.store.tables
 from common.kernel.work_order import HQ_NODE
+from deploy.simulation.connection import FastConnection
 
 _COMMON = (common.courier.tables.metadata, common.delivery.tables.metadata)
 
@@ -24,25 +25,34 @@ Backup = sqlite3.Connection
 
 class Store:
     def __init__(self, *declared: MetaData) -> None:
-        self._engine = create_engine("sqlite://", poolclass=StaticPool, pool_reset_on_return=None)
-        event.listen(self._engine, "connect", _prepare)
-        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        engine = create_engine("sqlite://", poolclass=StaticPool, pool_reset_on_return=None)
         for tables in declared:
-            tables.create_all(self._engine)
-        self._raw: sqlite3.Connection = self._engine.raw_connection().driver_connection  # type: ignore[assignment]
-        self._reader = create_engine("sqlite://", poolclass=StaticPool, pool_reset_on_return=None, creator=self._held)
+            tables.create_all(engine)
+        self._slow = engine.connect()
+        self._raw: sqlite3.Connection = self._slow.connection.driver_connection  # type: ignore[assignment]
+        # The driver's own transaction handling would begin and commit unasked.
+        self._raw.isolation_level = None
+        self._fast: Any = FastConnection(self._raw, self._slow)
         self._empty = self.backup()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
+        self._raw.execute("BEGIN")
+        try:
+            yield self._fast
+        except BaseException:
+            self._raw.execute("ROLLBACK")
+            raise
+        self._raw.execute("COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Without a transaction: nothing happens at the same time."""
-        with self._reader.connect() as connection:
-            yield connection
+        yield self._fast
+
+    def only_sqlalchemy(self) -> None:
+        """From now on all goes through SQLAlchemy, slowly."""
+        self._fast = self._slow
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """For witnesses, who look without the nodes' code."""
@@ -56,19 +66,12 @@ class Store:
     def restore(self, backup: Backup) -> None:
         backup.backup(self._raw)
 
-    def _held(self) -> sqlite3.Connection:
-        return self._raw
-
     def clear(self) -> None:
         self.restore(self._empty)
 
 
 @cache
 def store_of(node: str) -> Store:
-    """One for each node and process: a seed begins by clearing it, and what SQLAlchemy compiled is kept."""
+    """One for each node and process: a seed begins by clearing it, and what was compiled is kept."""
     own = hq.store.tables.metadata if node == HQ_NODE else province.store.tables.metadata
     return Store(*_COMMON, own)
-
-
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None

@@ -137,7 +137,7 @@ class Vendor:
         """Told again only to a node that was away; a report that is lost is lost."""
         if self._happens(self._world.weather.report_lost):
             return
-        if self._node.up:
+        if self._node.working:
             self._node.receive(self._node.take_report, report)
         elif tries > 1:
             self._world.timeline.after(HOUR * self._world.random.random(), self._report, report, tries - 1)

@@ -55,6 +55,7 @@ class World:
         self.random = Random(seed)  # noqa: S311 - a seed must give the same run every time
         self.timeline = Timeline(MORNING)
         self.weather = weather.drawn(self.random)
+        self._clocks_step = self.weather.clock_steps_a_day > 0
         self.network = Network(self.timeline, self.random, self.weather)
         self.witness = Witness(self)
         self.faults = 0
@@ -104,16 +105,33 @@ class World:
     def wake_links(self) -> None:
         """Somebody may be reachable again."""
         for province in self._provinces.values():
-            province.link.try_again()
+            if province.link is not None:
+                province.link.try_again()
+
+    def suspect(self, province: str) -> None:
+        """Its link may be silent from now on."""
+        link = self._provinces[province].link
+        if link is not None:
+            link.suspect()
 
     # Drawn
 
-    def crashes(self, work: str) -> int:
-        """Whether a process dies at the commit of `work`: -1 before it, 1 after it, 0 not at all."""
-        if self.weather.crash == 0 or self.random.random() >= self.weather.crash * SELDOM.get(work, 1.0):
-            return 0
+    def crashes(self, work: str) -> bool:
+        """Whether a process dies before, or after, the commit of `work`."""
+        if self.weather.crash == 0 or self.random.random() >= self.weather.crash * SELDOM.get(work, 1.0) / 2:
+            return False
         self.faults += 1
-        return self.random.choice((-1, 1))
+        return True
+
+    def clock_off(self) -> float:
+        """How wrong a machine's wall clock is at first: within what nodes bear of each other."""
+        return self.random.uniform(-6.0, 6.0) if self.weather.clock_steps_a_day else 0.0
+
+    def renewal_gap(self) -> float:
+        """0: never."""
+        if not self._clocks_step:
+            return 0.0
+        return self.random.uniform(0.5, 3.0) * HOUR if self.weather is not CALM else 12 * HOUR
 
     def downtime(self) -> float:
         return self.spread(*DOWN_SECONDS)
@@ -135,6 +153,8 @@ class World:
     def _heal(self) -> None:
         self.tell("world", "is calm from here on")
         self.weather = self.network.weather = CALM
+        for node in self.nodes:
+            node.machine.off_seconds = 0.0
         for node in self.nodes:
             if not node.up:
                 node.boot()

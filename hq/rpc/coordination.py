@@ -14,6 +14,8 @@ from common.runtime.database import Database
 from common.wire.server import Context, caller
 from hq.audience import Warehouse
 from hq.erasing import Eraser
+from hq.rehearsal import Rehearsal
+from hq.rpc.dry_run import DryRunCalls
 from hq.rpc.explain import ExplainCalls
 from hq.rpc.people import PeopleCalls
 from hq.rpc.policies import PolicyCalls
@@ -30,16 +32,21 @@ class CoordinationApi(coordination_pb2_grpc.CoordinationServiceServicer):
         federation_key: bytes,
         bell: Bell,
         eraser: Eraser,
+        rehearsal: Rehearsal,
     ) -> None:
         self._policies = PolicyCalls(database, clock, bell)
         self._people = PeopleCalls(database, warehouse, clock, federation_key, bell, eraser)
         self._explain = ExplainCalls(database, warehouse, clock, federation_key)
+        self._dry_run = DryRunCalls(database, warehouse, clock, rehearsal)
 
     async def ApplyPolicy(self, request: pb.ApplyPolicyRequest, _context: Context) -> Any:
         return await self._policies.apply(request, caller().name)
 
     async def GetPolicy(self, _request: pb.GetPolicyRequest, _context: Context) -> Any:
         return await self._policies.get()
+
+    async def DryRun(self, request: pb.DryRunRequest, _context: Context) -> Any:
+        return await self._dry_run.dry_run(request)
 
     async def Explain(self, request: pb.ExplainRequest, _context: Context) -> Any:
         return await self._explain.explain(request)

@@ -54,6 +54,9 @@ ACCESS = {
 """Who may call what is registered here."""
 APPEND_ENTRIES_MAX = 1_000
 INCARNATION_MAX = 1 << 31
+EPOCH_MAX = 1 << 48
+PLACE_MAX = (1 << 63) - 1
+"""Stores keep no larger number, and an epoch must leave room to rise above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class FeedService(feed_pb2_grpc.FeedServiceServicer):
     async def CommitFeed(self, request: feed_pb2.CommitFeedRequest, context: Context) -> feed_pb2.CommitFeedResponse:
         del context
         province, topic = caller().name, topic_name(request.topic)
-        place = Place(request.epoch, request.through_cursor, request.chain)
+        place = _place(request.epoch, request.through_cursor, request.chain)
         committed = await self._of.write(link.commit, province, topic, request.fence, place)
         self._of.bell.ring(province, topic)
         return feed_pb2.CommitFeedResponse(committed_cursor=committed)
@@ -187,7 +190,7 @@ class Watch:
         self._province = province
         self._topic = topic
         self._fence = request.fence
-        self._place = Place(request.epoch, request.after_cursor, request.chain)
+        self._place = _place(request.epoch, request.after_cursor, request.chain)
         asked = request.max_duration.ToNanoseconds() / 1e9
         self._until = of.clock.monotonic() + min(asked or of.pace.watch_max, of.pace.watch_max)
         self._spoke_at = float("-inf")
@@ -246,7 +249,7 @@ class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
         _check_sequence(request)
         values = await asyncio.to_thread(_read_entries, request, stream, caller().name)
         last = request.entries[-1]
-        pushed = Pushed(request.fence, request.entries[0].sequence, Place(request.epoch, last.sequence, last.chain))
+        pushed = Pushed(request.fence, request.entries[0].sequence, _place(request.epoch, last.sequence, last.chain))
         place, told = await self._of.write(link.append, caller().name, stream, pushed, values, self._of.clock.now())
         for province in told:
             self._of.bell.ring(province, feed.CONTROL)
@@ -281,12 +284,18 @@ def _standing(request: link_pb2.OpenSessionRequest) -> Standing:
     return Standing(
         request.incarnation,
         request.hq_incarnation,
-        {topic_name(at.topic): Place(at.epoch, at.cursor, at.chain) for at in request.feed_places},
+        {topic_name(at.topic): _place(at.epoch, at.cursor, at.chain) for at in request.feed_places},
         {
-            outbox_name(at.stream): Written(Place(at.epoch, at.sequence, at.chain), at.acknowledged)
+            outbox_name(at.stream): Written(_place(at.epoch, at.sequence, at.chain), at.acknowledged)
             for at in request.outbox_positions
         },
     )
+
+
+def _place(epoch: int, sequence: int, chain: int) -> Place:
+    if epoch > EPOCH_MAX or max(sequence, chain) > PLACE_MAX:
+        raise invalid("no log has such a place; open the session again and go on from what it says")
+    return Place(epoch, sequence, chain)
 
 
 def _opened(opened: Opened, request: link_pb2.OpenSessionRequest, now: int, pace: Pace) -> link_pb2.OpenSessionResponse:

@@ -19,6 +19,8 @@ from hq.store.tables import province
 
 VERSIONS_AN_INCARNATION = 10_000
 """An HQ that came back from a backup numbers on above all that it may have forgotten."""
+TOLD_VERSION_MAX = 1_000_000_000
+"""What a province tells beyond this does not count: no liar may use the numbers up."""
 OBJECTION_CHARS_MAX = 1_000
 
 _log = logging.getLogger(__name__)
@@ -27,6 +29,9 @@ _INSERT = insert(policy)
 _INCARNATION = select(func.coalesce(func.max(incarnation.c.number), 1))
 _SINCE = select(policy.c.version).where(policy.c.version >= bindparam("floor"))
 _HERE_BEFORE = select(func.coalesce(func.max(policy.c.version), 0)).where(policy.c.received_at <= bindparam("moment"))
+_TOLD = select(func.coalesce(func.max(province.c.policy_version), 0)).where(
+    province.c.policy_version <= TOLD_VERSION_MAX
+)
 _ANY_WORK_ORDER = select(work_order.c.name).limit(1)
 _PROVINCES = select(province.c.code, province.c.policy_version, province.c.policy_objection).order_by(province.c.code)
 _RECORD = select(province.c.policy_version, province.c.policy_before, province.c.policy_heard_at)
@@ -65,7 +70,7 @@ def apply(connection: Connection, text: str, document: str, now: int) -> Applied
     Raises Refusal POLICY_INVALID where a cap could be exceeded while some decide by an older version.
     """
     current, new = policies.in_force(connection), parsed(document, 0)
-    if new == renumbered(current, 0) and current.version > 0 and not _is_behind(connection):
+    if current.version > 0 and new == renumbered(current, 0) and _newest_known(connection) == current.version:
         return Applied(current.version, False, [])
     unsound = list(unsafe(new, current, _earlier(connection, new, now))) if _anybody_contacted(connection) else []
     if unsound:
@@ -130,12 +135,11 @@ def _longest(policy: Policy) -> int:
     return policy.longest_window_seconds + SPEND_MARGIN_SECONDS
 
 
-def _is_behind(connection: Connection) -> bool:
-    """Whether a province holds what HQ has forgotten."""
-    newest = policies.received(connection)
-    return any(row.policy_version > newest for row in connection.execute(_PROVINCES))
+def _newest_known(connection: Connection) -> int:
+    """Here or at a province: HQ may have come back from a backup, or to an older build."""
+    return max(policies.received(connection), int(connection.execute(_TOLD).scalar_one()))
 
 
 def _next(connection: Connection) -> int:
     floor = (int(connection.execute(_INCARNATION).scalar_one()) - 1) * VERSIONS_AN_INCARNATION
-    return max(floor, policies.received(connection)) + 1
+    return max(floor, _newest_known(connection)) + 1

@@ -18,8 +18,10 @@ def forgot(connection: Connection, province: str) -> bool:
     return not provinces.has_retold(connection, province, fence.load(connection).number)
 
 
-def known(connection: Connection, work_order: str) -> bool:
-    return ledger.load_work_order(connection, work_order) is not None
+def known(connection: Connection, province: str, name: str) -> bool:
+    """Whether HQ has it as one of this province's: another's is as good as none."""
+    order = ledger.load_work_order(connection, name)
+    return order is not None and order.node == province
 
 
 def own_work_order(connection: Connection, province: str, name: str) -> WorkOrder:

@@ -48,7 +48,7 @@ def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing
         elif isinstance(value, WorkOrder):
             retelling.take_work_order(connection, province, value, forgot)
         elif isinstance(value, Results | Decision | TaskBlock | WorkOrderEvent):
-            if not forgot or retelling.known(connection, value.work_order):
+            if not forgot or retelling.known(connection, province, value.work_order):
                 _of_work_order(connection, province, value, mirrors, forgot, now)
         elif isinstance(value, Retold):
             provinces.retold(connection, province, value.incarnation)

@@ -11,6 +11,7 @@ from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue
 from common.runtime.yaml_source import SOURCE_BYTES_MAX
 from hq.campaign_file import check, load
+from hq.work_orders import planned
 
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"
 
@@ -32,6 +33,18 @@ def test_a_good_file_says_what_was_written(file: str, catalogue: Catalogue) -> N
     assert (campaign.cost_fen("sms"), campaign.respond_seconds) == (5, 48 * 3600)
 
 
+def test_what_the_contact_policy_asks_of_a_campaign(file: str, catalogue: Catalogue) -> None:
+    plain = check(file, catalogue)
+    assert (plain.offer.line, plain.service, plain.purpose) == ("", False, "")
+    text = file.replace("price_fen: 3000", "price_fen: 3000, line: 5g_home").replace(
+        "holdout: 10%", "holdout: 10%\nservice: true\npurpose: location"
+    )
+    told = check(text, catalogue)
+    assert (told.offer.line, told.service, told.purpose) == ("5g_home", True, "location")
+    orders = planned(told, 1, {("sms", "hq"): 3, ("local_sms", "45"): 4})
+    assert {(order.product_line, order.service, order.purpose) for order in orders} == {("5g_home", True, "location")}
+
+
 # What is replaced, by what, and the line, the field and the remedy the refusal must name.
 WRONG = [
     ("name: spring", "name: Spring offer", 1, "name", "lower-case letters"),
@@ -40,6 +53,17 @@ WRONG = [
     ("title: {zh: 春季, en: Spring}", "title: {zh: 春季}", 2, "title.en", "is missing. Add it"),
     ("price_fen: 3000", "price_fen: 30.5", 3, "offer.price_fen", "whole number, not 30.5. Correct it"),
     ("price_fen: 3000", "price_fen: -1", 3, "offer.price_fen", "must be at least 0"),
+    ("price_fen: 3000", "price_fen: 3000, line: 5G", 3, "offer.line", "lower-case letters"),
+    ("price_fen: 3000", "price_fen: 3000, line: 5", 3, "offer.line", "must be text"),
+    ("holdout: 10%", "holdout: 10%\nservice: 1", 6, "service", "must be true or false"),
+    ("holdout: 10%", "holdout: 10%\nservice: yes", 6, "service", "must be true or false"),
+    (
+        "holdout: 10%",
+        "holdout: 10%\npurpose: profiling",
+        6,
+        "purpose",
+        "must be one of '' or 'location', not 'profiling'",
+    ),
     ("price_fen: 3000", "price_fen: 3000, colour: red", 3, "offer.colour", "unknown key. Known here: code, title"),
     ("audience: age >= 20", "audience: agee >= 20", 4, "audience", "did you mean age"),
     ("audience: age >= 20", "audience: age >= 'x'", 4, "audience", "write a number without quotes"),
@@ -162,6 +186,7 @@ def test_the_example_suits_made_up_people(tmp_path: Path) -> None:
     campaign = check((DEMO / "campaign.yaml").read_text("utf-8"), Catalogue(tuple(open_table(made).tags)))
     used = {choice.channel for wave in campaign.waves for choice in wave.channels}
     assert used == {"app_push", "sms", "local_sms", "outbound_call"}
+    assert campaign.offer.line == "5g"
 
 
 def test_the_example_suits_the_customer_file() -> None:

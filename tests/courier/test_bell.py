@@ -34,6 +34,24 @@ def test_a_ring_wakes_those_who_wait_for_it_and_nobody_else() -> None:
     asyncio.run(story())
 
 
+def test_a_ring_for_all_before_the_wait_is_heard() -> None:
+    async def story() -> None:
+        bell = Bell()
+        bell.ring("45", "a")
+        heard = [bell.heard("45", stream) for stream in ("a", "b", "c")]
+        bell.ring_all("a")
+        async with asyncio.timeout(1):
+            await bell.wait("45", "a", heard[0], 60)
+            await bell.wait("45", "b", heard[1], 0.01)
+        assert bell.heard("45", "b") == heard[1]
+        bell.ring_all()
+        async with asyncio.timeout(1):
+            await bell.wait("45", "b", heard[1], 60)
+            await bell.wait("45", "c", heard[2], 60)
+
+    asyncio.run(story())
+
+
 def test_nobody_waits_longer_than_asked() -> None:
     async def story() -> None:
         async with asyncio.timeout(1):

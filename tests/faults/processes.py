@@ -70,6 +70,7 @@ class Running:
     """One name's processes, one after the other."""
 
     arguments: list[str]
+    environment: Mapping[str, str]
     armed: dict[str, int] = field(default_factory=dict)
     """Failpoint to the how-manieth time it is reached."""
     pid: int = 0
@@ -95,8 +96,8 @@ class Processes:
         self.tolerate: Callable[[str, int], bool] = lambda _name, _code: False
         """Whether a process may end so, such as one that cannot begin because its store is away."""
 
-    async def start(self, name: str, arguments: list[str]) -> None:
-        running = self._running[name] = Running(arguments)
+    async def start(self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> None:
+        running = self._running[name] = Running(arguments, environment or {})
         running.keeper = asyncio.create_task(self._keep(name, running))
         await running.up.wait()
 
@@ -159,7 +160,8 @@ class Processes:
         while True:
             points = ",".join(f"{point}:{nth}:kill" for point, nth in running.armed.items())
             said = log.stat().st_size if log.exists() else 0
-            running.pid, ended = await self._nursery.start(running.arguments, log, {VARIABLE: points})
+            environment = {**running.environment, VARIABLE: points}
+            running.pid, ended = await self._nursery.start(running.arguments, log, environment)
             running.up.set()
             code = await ended
             if self._stopping and name not in self._running:

@@ -25,7 +25,7 @@ from adapters.channels.journal import read_journal
 from adapters.channels.script import SILENCE, Odds, fates
 from common.kernel.bss import SourceUnavailable
 from common.kernel.refusal import Refusal
-from common.runtime.clock import write_offset
+from common.runtime.clock import WALL_VARIABLE, write_offset
 from deploy.local import motion
 from deploy.local.federation import HQ, NODES, PROVINCES, Local, Offer, World, channels_of, fill, lay_out
 from deploy.local.link import Link
@@ -105,8 +105,10 @@ class Federation:
         await self.nursery.open()
         self.processes = Processes(self.nursery, self.local.logs)
         self.hq: OperatorClient = await connect(self.local.home(HQ) / "operator" / "operator.toml").__aenter__()
-        for name, arguments in self.local.processes().items():
-            await self.processes.start(name, arguments)
+        for node in NODES:
+            write_offset(self.wall(node), 0)
+        for name in self.local.processes():
+            await self.start(name)
         await self.until("the provinces to connect", QUIET_SECONDS_MAX, self._connected)
 
     async def close(self) -> None:
@@ -121,6 +123,14 @@ class Federation:
         for engine in self._engines.values():
             engine.dispose()
 
+    async def start(self, name: str) -> None:
+        environment = {WALL_VARIABLE: str(self.wall(name))} if name in NODES else {}
+        await self.processes.start(name, self.local.processes()[name], environment)
+
+    def wall(self, node: str) -> Path:
+        """The file that steps a node's own wall clock."""
+        return self.local.home(node) / "wall"
+
     def step_to(self, day: int, hour: float = 10.0) -> None:
         self.day = day
         write_offset(self.local.clock_file, int(self.world.midnight + day * DAY + hour * HOUR - time.time()))
@@ -130,11 +140,7 @@ class Federation:
 
         `during` is begun once it is approved, and waited for.
         """
-        self.step_to(self.day + 1)
-        name, yaml = f"c{self.day:02d}", self.yaml(self.day)
-        applied = await self.insist(lambda: self.hq.apply(yaml))
-        await self.insist(lambda: self.hq.approve(name, applied.campaign.version))
-        self.approved.append(name)
+        name = await self.begin()
         trouble = asyncio.create_task(_awaited(during)) if during else None
         for step in (self.hq.pause, self.hq.resume):
             await self.insist(lambda step=step: step(name))  # type: ignore[misc]
@@ -143,6 +149,15 @@ class Federation:
         await self.until(f"campaign {name} to settle", CAMPAIGN_SECONDS_MAX, lambda: self._settled(name))
         self.step_to(self.day, 20.5)
         await self.quiet()
+
+    async def begin(self) -> str:
+        """Approve the next day's campaign; answers its name."""
+        self.step_to(self.day + 1)
+        name, yaml = f"c{self.day:02d}", self.yaml(self.day)
+        applied = await self.insist(lambda: self.hq.apply(yaml))
+        await self.insist(lambda: self.hq.approve(name, applied.campaign.version))
+        self.approved.append(name)
+        return name
 
     @staticmethod
     def yaml(day: int) -> str:

@@ -64,7 +64,8 @@ class Probe:
 
     @property
     def all_foreign(self) -> bool:
-        """Not one field but every one that is known to hold an id names another province's row."""
+        """Not one field but every one that is known to hold an id names another province's row, in a session of the
+        caller's own."""
         return self.kind == FOREIGN and not self.path
 
     def request(self, values: Mapping[str, Values]) -> Message:
@@ -138,7 +139,7 @@ def _value(field: FieldDescriptor, path: Steps, probe: Probe, values: Mapping[st
         return probe.shape.get(path, _named(values[OWN], path, field.enum_type.values[-1].number))
     if field.type == FieldDescriptor.TYPE_BOOL:
         return bool(_named(values[OWN], path, probe.all_foreign))
-    if probe.all_foreign and field.name in {**values[FOREIGN], **values[PLACE]}:
+    if probe.all_foreign and field.name in {**values[FOREIGN], **values[PLACE]} and field.name != "fence":
         return _fitting(field, path, {**values[FOREIGN], **values[PLACE]})
     return _fitting(field, path, values[probe.kind if path == probe.path else OWN])
 

@@ -22,7 +22,7 @@ from sqlalchemy import Column, Table, insert, inspect, select, text
 
 from adapters.warehouse.population import make_population
 from common.courier import log
-from common.delivery import ledger
+from common.delivery import ledger, orders
 from common.delivery import tables as delivery_tables
 from common.kernel.task_block import open_block
 from common.kernel.work_order import WorkOrder, WorkOrderState
@@ -40,11 +40,16 @@ CANARY = "kanarienvogel"
 SECONDS = 10.0
 MESSAGES_MAX = 20
 NOW = int(time.time())
+PEOPLE = 3_000
 TASKS = 4
+PLANTED, PLANTED_TEXT = 1, "form 1"
+"""Stands in every number of a planted row that says nothing of whose it is."""
 NOT_PLANTED = {"work_order", "task_block", "log", "log_entry", "vault", "province"}
 """Rows of these are made by the nodes' own functions."""
 ASIDE = {("log", "control"), ("log_entry", "control")}
 """Anyone may stop anyone, and everybody is told: these logs of province 13 grow by right."""
+BY_RIGHT = {("stop", "stopped_at"), ("session", "fence"), ("session", "expires_at")}
+"""Columns that others may change: an HQ that was told it had come back from a backup ends every session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Answer:
 class Isolation:
     def __init__(self, root: Path) -> None:
         self.local = layout(root)
-        people = make_population(400, 1)
+        people = make_population(PEOPLE, 1)
         world = World(1, NOW - 86_400, 2, None, {})
         lay_out(self.local, world, people, datetime.now(UTC))
         for node in (HQ, MINE, THEIRS):
@@ -149,9 +154,10 @@ class Isolation:
     # Rows
 
     def their_rows(self) -> dict[tuple[str, ...], str]:
-        """Every row of HQ's store that has to do with province 13 or with HQ itself, by table and key.
+        """Every row of HQ's store that has to do with province 13, by table and key.
 
-        Anyone may stop anyone; only at home a stop is lifted.
+        Anyone may stop anyone and take a consent back, and everybody is told of both; an order record belongs to
+        whoever told it.
         """
         found: dict[tuple[str, ...], str] = {}
         with self.hq.snapshot() as connection:
@@ -159,21 +165,32 @@ class Isolation:
                 key = inspect(connection).get_pk_constraint(table)["constrained_columns"]
                 for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
                     if (table, row.get("stream")) not in ASIDE and self._theirs(table, dict(row)):
-                        shown = {name: row[name] for name in row if (table, name) != ("stop", "stopped_at")}
+                        shown = {name: row[name] for name in row if (table, name) not in BY_RIGHT}
                         found[(table, *(str(row[name]) for name in key))] = repr(shown)
         return found
 
     def _theirs(self, table: str, row: Mapping[str, Any]) -> bool:
-        if table == "incarnation":
-            return True
-        if table == "stop" and row["subscriber_key"] != self.marked_key:
-            return bool(row["lifted"])
+        person = row.get("subscriber_key") in self._their_key_set
+        if table == "stop":
+            return person and bool(row["lifted"] or row["scope"] == PLANTED)
+        if table == "consent":
+            return person and bool(not row["withdrawn"] or row["evidence"] == PLANTED_TEXT)
+        if table == "order_record":
+            return CANARY in row["source_system"] and CANARY in row["order_number"] and row["revision"] == PLANTED
         owner = next((str(row[name]) for name in ("province", "peer", "node", "code") if row.get(name)), "")
         if owner or str(row.get("work_order")).endswith(f"/{MINE}"):
             return owner == THEIRS
-        if row.get("subscriber_key") in self._their_key_set:
-            return True
-        return any(CANARY in str(value) for value in row.values())
+        return person or any(CANARY in str(value) for value in row.values())
+
+    def owners(self, offer: str) -> list[int]:
+        """Whose orders of an offer stand at HQ."""
+        with self.hq.snapshot() as connection:
+            return [int(key) for key in orders.owners_between(connection, offer, 0, 1 << 62)]
+
+    def incarnation(self) -> int:
+        """HQ's."""
+        with self.hq.snapshot() as connection:
+            return int(connection.execute(text("SELECT coalesce(max(number), 1) FROM incarnation")).scalar_one())
 
     # What province 13 has
 
@@ -190,14 +207,14 @@ class Isolation:
         mine, theirs = self._work_order(MINE, "spring"), self._work_order(THEIRS, f"spring_{CANARY}")
         local = self._local_work_order(MINE)
         self._their_place = self._their_feed()
-        place = dict.fromkeys(("after_cursor", "through_cursor", "cursor", "sequence"), self._their_place.sequence)
+        place = dict.fromkeys(("after_cursor", "through_cursor", "cursor"), self._their_place.sequence)
         foreign = self._foreign(theirs)
         for table in _tables():
             self._plant_row(table, foreign)
         return {
             OWN: _own(mine, local, self.my_keys[0]),
             FOREIGN: foreign,
-            PLACE: place | {"epoch": self._their_place.epoch},
+            PLACE: place,
             ABSENT: _absent(foreign),
             MALFORMED: _malformed(),
         }
@@ -260,6 +277,8 @@ class Isolation:
 
 def _planted(column: Column[Any], foreign: Mapping[str, Any]) -> Any:
     named = {
+        "evidence": PLANTED_TEXT,
+        "purpose": PLANTED_TEXT,
         "peer": THEIRS,
         "node": THEIRS,
         "province": THEIRS,
@@ -271,7 +290,7 @@ def _planted(column: Column[Any], foreign: Mapping[str, Any]) -> Any:
         "observed_at": NOW - 1_000,
     }
     kind = column.type.python_type
-    value = named.get(column.name, foreign.get(column.name, CANARY if kind is str else 1))
+    value = named.get(column.name, foreign.get(column.name, CANARY if kind is str else PLANTED))
     if kind is bytes:
         return CANARY.encode()
     if kind is bool:

@@ -111,6 +111,12 @@ def test_what_is_told_late_changes_nothing(do: Callable[..., Any], text: str) ->
     assert do(policies.at_provinces)[1] == AtProvince("45", 3, "")
 
 
+def test_a_liar_cannot_use_the_numbers_up(do: Callable[..., Any], text: str) -> None:
+    for version, after in ((9, 10), (10**9, 10**9 + 1), ((1 << 31) - 1, 10**9 + 2)):
+        do(policies.heard, "45", PolicyEvent(version, ""), NOW)
+        assert apply(do, text.replace("cooling: 30d", f"cooling: {version % 100}h")).version == after
+
+
 @pytest.mark.parametrize("version", [0, 1 << 31, (1 << 32) - 1])
 def test_a_version_nobody_can_have_sent_is_refused(do: Callable[..., Any], version: int) -> None:
     with pytest.raises(Refusal, match="there is none"):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, delete
 
+from common.courier.tables import log_entry
 from common.delivery import decisions, ledger, policies, replay, spends, vault
 from common.delivery.facts import terms_of
-from common.delivery.tables import vault as vault_table
 from common.kernel.budget import spent
 from common.kernel.decision import remade
 from common.kernel.order import PoolChange
@@ -72,6 +72,9 @@ def test_what_is_granted_becomes_open_tasks_of_the_provinces_own(node: Node, req
     node.admit()
     assert node.outcome("a") == Outcome("local/a/1/local_sms/45", 3, {})
     with node.store.snapshot() as connection:
+        kept = local_requests.load(connection, "a")
+        assert kept is not None
+        assert len(kept) == 0  # its people are in the work order now
         order = ledger.load_work_order(connection, "local/a/1/local_sms/45")
         assert order is not None
         assert (order.leased, order.node, order.state) == (False, CODE, WorkOrderState.ACCEPTED)
@@ -148,9 +151,13 @@ def test_a_product_lines_cap_leaves_other_lines_alone(
             "scope: all, contacts: 9, per: 1d, province_share: 9",
             "scope: product_line, value: tv, contacts: 1, per: 1d, province_share: 1",
         )  # fmt: skip
-    node.ask(*(request_for(name, [3], product_line=line) for name, line in [("a", "tv"), ("b", "tv"), ("c", "5g")]))
-    node.admit()
+    for name, line in (("a", "tv"), ("b", "tv"), ("c", "5g")):
+        node.ask(request_for(name, [3], product_line=line))
+        node.admit()
     assert [node.outcome(name).granted for name in "abc"] == [1, 0, 1]
+    with node.store.snapshot() as connection:
+        (decided,) = decisions.of_block(connection, "local/c/1/local_sms/45", 0)
+    assert {name: fact.values.tolist() for name, fact in decided.facts.items()} == {"spent.0": [1]}
 
 
 def test_who_moved_here_comes_with_nothing_to_spend_until_the_window_has_passed(
@@ -159,8 +166,7 @@ def test_who_moved_here_comes_with_nothing_to_spend_until_the_window_has_passed(
     keys = np.array([3, 5], dtype=np.int64)
     with node.store.transaction() as connection:
         vault.put_subscribers(connection, keys, keys + 8_613_800_000_000, int(CODE))
-        moved = update(vault_table).where(vault_table.c.subscriber_key == 5)
-        connection.execute(moved.values(home_since=NOW - DAY))
+        vault.set_home_since(connection, keys[1:], np.array([NOW - DAY], dtype=np.uint32))
     node.ask(request_for("a", [3, 5]))
     node.admit()
     assert node.reasons("a") == [TaskReason.NONE, TaskReason.CONTACT_CAP]
@@ -169,6 +175,19 @@ def test_who_moved_here_comes_with_nothing_to_spend_until_the_window_has_passed(
         node.ask(request_for(name, [5], end_at=free + DAY))
         node.admit(moment)
         assert node.outcome(name).granted == granted
+
+
+def test_who_has_nothing_to_spend_takes_no_place_from_others(
+    node: Node, request_for: RequestFor, install: Callable[..., None]
+) -> None:
+    keys = np.array([3, 5], dtype=np.int64)
+    with node.store.transaction() as connection:
+        install(connection, 1, ONE_A_DAY, rest="mode: shared\ncapacities: {local_sms: 1}")
+        vault.put_subscribers(connection, keys, keys + 8_613_800_000_000, int(CODE))
+        vault.set_home_since(connection, keys[:1], np.array([NOW - 60], dtype=np.uint32))
+    node.ask(request_for("a", keys, scores=np.array([0.9, 0.1])))
+    node.admit()
+    assert node.reasons("a") == [TaskReason.CONTACT_CAP, TaskReason.NONE]
 
 
 def test_bss_says_who_came(node: Node, request_for: RequestFor) -> None:
@@ -248,6 +267,7 @@ def test_an_hq_that_lost_everything_is_told_all_of_it(
     node.ask(request_for("a", [3, 5]), request_for("b", [5, 8]))
     node.admit()
     with node.store.transaction() as connection:
+        connection.execute(delete(log_entry))
         uplink.append_everything(connection, "results", NOW)
     hear()
     with node.store.snapshot() as here, hq.snapshot() as there:
