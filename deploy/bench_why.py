@@ -179,7 +179,7 @@ async def _timed(hq: OperatorClient, key: int, campaign: str) -> float:
 
 def _command(operator: Path, key: int) -> float:
     begun = time.perf_counter()
-    words = [sys.executable, "-m", "deploy.cli.root", "why", f"{key:016x}", "--operator", str(operator)]
+    words = [sys.executable, "-m", "deploy.cli.entry", "why", f"{key:016x}", "--operator", str(operator)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
     return 1e3 * (time.perf_counter() - begun)
 

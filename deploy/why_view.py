@@ -29,6 +29,8 @@ CONTACTED = ("submitted", "delivered", "unknown")
 SPENDERS_MAX = 3
 """How many contacts of a cap are named."""
 TEXT_CHARS_MAX = 60
+MOMENT_MIN = 1_000_000_000
+"""A fact is a moment, or else a mark or a place in a list."""
 
 
 def show(document: Document, language: str, asked: str, console: Console) -> None:
@@ -96,8 +98,9 @@ class _Page:
                    f"{self._outcome(told)}", style=_style(told["outcome"]))  # fmt: skip
         if told["audience"]:
             yield from self._audience(told["audience"])
-        for wave in told["waves"]:
-            yield from self._wave(wave)
+        if told["outcome"] != "not_in_snapshot":
+            for wave in told["waves"]:
+                yield from self._wave(wave)
         for order in told["orders"]:
             yield self._order(order)
         change = self._change(told["would_change"])
@@ -113,7 +116,7 @@ class _Page:
         held = f"{self._said('held_out')} {audience['holdout_share']:.0%}: {self._yes(audience['held_out'])}"
         yield self._line("audience", f"{self._said('snapshot')} {audience['snapshot']} · {held}")
         values = " · ".join(f"{name} = {_value(value)}" for name, value in audience["columns"].items())
-        for each in audience["conditions"]:
+        for each in audience["conditions"] if audience["in_snapshot"] else []:
             yield _indented(_ticked(each["holds"], each["condition"]))
         if values:
             yield _indented(Text(values, style=FAINT))
@@ -159,9 +162,9 @@ class _Page:
         return said
 
     def _decision(self, decision: Document) -> Iterator[RenderableType]:
-        head = (f"{moment(decision['at'])} {self._said(decision['stage'])}, {self._node(decision['node'])}, "
-                f"{self._said('policy')} {decision['policy']}")  # fmt: skip
-        yield _indented(Text(head), 2)
+        where = "" if decision["stage"] == "issue" else f", {self._node(decision['node'])}"
+        by = f"{self._said(decision['stage'])}{where}, {self._said('policy')} {decision['policy']}"
+        yield _indented(Text(f"{moment(decision['at'])} {by}"), 2)
         if not decision["rules"]:
             yield _indented(Text(self._said("policy_missing"), style=BAD), 4)
         passed = [rule for rule in decision["rules"] if not rule["forbids"]]
@@ -175,11 +178,12 @@ class _Page:
             yield _indented(_ticked(True, told), 4)
 
     def _rule(self, rule: Document) -> str:
-        said = RULES[rule["rule"]].said(self._language)
+        words = TASK_REASONS[TaskReason[rule["rule"]]] if rule["forbids"] else RULES[rule["rule"]]
+        said = words.said(self._language)
         if "caps" in rule:
             caps = [self._cap(cap, named=rule["forbids"]) for cap in rule["caps"]]
             return f"{said} {'; '.join(caps)}" if caps else said
-        dated = [moment(value) for value in rule["facts"].values() if value > 1]
+        dated = [moment(value) for value in rule["facts"].values() if value >= MOMENT_MIN]
         until = f", {self._said('until')} {moment(rule['until'])}" if rule["until"] else ""
         return f"{said} {', '.join(dated)}{until}" if dated else said
 

@@ -57,7 +57,7 @@ class Eraser:
         self._selections = directory / SELECTIONS
         self._bell = bell
         self._approving = approving
-        self._pending = np.zeros(0, dtype=np.int64)
+        self._done = np.zeros(0, dtype=np.int64)
 
     async def erase(self, key: int) -> tuple[int, bool]:
         """Since when the person is erased, and whether a wave being cut still has their text in its file.
@@ -68,15 +68,16 @@ class Eraser:
         for province in told:
             self._bell.ring(province, feed.CONTROL)
         left = await asyncio.shield(asyncio.create_task(self._forget(np.array([key]))))
-        self._pending = np.union1d(self._pending, left)
         return at, len(left) > 0
 
     async def run(self) -> None:
-        """Finishes what a crash cut short, and files that could not be cleared yet."""
-        self._pending = await self._database.read(erased.keys)
+        """Finishes what a crash cut short, what provinces told an HQ that came back from a backup, and files that were
+        still needed."""
         while True:
-            if len(self._pending):
-                self._pending = await self._forget(self._pending)
+            waiting = np.setdiff1d(await self._database.read(erased.keys), self._done)
+            if len(waiting):
+                left = await self._forget(waiting)
+                self._done = np.union1d(self._done, np.setdiff1d(waiting, left))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _forget(self, keys: Keys) -> Keys:

@@ -120,19 +120,28 @@ def explain(case: Case, moment: Moment) -> Document:
     """See docs/why.md for every field."""
     waves = [_wave(case, begun, moment) for begun in case.waves]
     bars = _barred(case)
-    begun = [wave for wave in waves if wave["outcome"] != "planned"]
-    outcome = bars or (begun[-1]["outcome"] if begun else "planned")
+    telling = _telling(waves)
     return {
         "campaign": case.campaign.name,
         "title": case.campaign.title.model_dump(),
         "state": case.state.name.lower(),
-        "outcome": outcome,
-        "reason": begun[-1]["reason"] if begun and not bars else "",
-        "would_change": _would_change(case, bars, begun),
+        "outcome": bars or (telling["outcome"] if telling else "planned"),
+        "reason": telling["reason"] if telling and not bars else "",
+        "would_change": _would_change(case, bars, telling),
         "audience": _audience(case),
         "waves": waves,
         "orders": _orders(case, moment.at),
     }
+
+
+def _telling(waves: Sequence[Document]) -> Document | None:
+    """The wave that says what became of the person: the last that reached them, else the last that had a task for
+    them, else the last that began."""
+    begun = [wave for wave in waves if wave["outcome"] != "planned"]
+    tasked = [wave for wave in begun if wave["task"]]
+    reached = [wave for wave in tasked if TaskState[wave["outcome"].upper()] in REACHED]
+    found = reached or tasked or begun
+    return found[-1] if found else None
 
 
 def alone(task: Task, whom: Whom, moment: Moment) -> Document | None:
@@ -156,14 +165,13 @@ def _barred(case: Case) -> str:
     return "held_out" if case.sight.held_out else ""
 
 
-def _would_change(case: Case, bars: str, begun: Sequence[Document]) -> Document | None:
-    """The fewest things that had to be otherwise: `conditions` of the rule, the `state` the last wave left, a channel's
-    rule, or `rules` of a decision."""
+def _would_change(case: Case, bars: str, last: Document | None) -> Document | None:
+    """The fewest things that had to be otherwise: `conditions` of the rule, the `state` that the wave before left, a
+    channel's rule, or `rules` of a decision."""
     if bars == "not_matched" and case.sight is not None:
         return {"conditions": [text for text, holds in case.sight.conditions if not holds]}
-    if bars or not begun:
+    if bars or last is None:
         return {"draw": case.campaign.holdout} if bars == "held_out" else None
-    last = begun[-1]
     if last["outcome"] == "not_chosen":
         return {"state": last["chosen"]["takes"]}
     if last["outcome"] == "unreachable":

@@ -47,17 +47,17 @@ def at_claim(
 
 
 def _stops(connection: Connection, keys: Keys, terms: Terms, policy: Policy, now: int) -> Facts:
-    about, scopes, stopped_at = stops.standing_between(connection, int(keys[0]), int(keys[-1]))
+    rested_since = now - policy.cooling_seconds
+    about, scopes, stopped_at = stops.standing_between(connection, int(keys[0]), int(keys[-1]), rested_since)
     if len(about) == 0:
         return {}
-    resting = (scopes != StopScope.REFUSED) | (stopped_at + policy.cooling_seconds > now)
     names = {
         contact_rules.BLACKLISTED_AT: StopScope.BLACKLIST,
         contact_rules.STOPPED_AT: StopScope.ALL,
         contact_rules.CLASS_STOPPED_AT: _CLASS_SCOPES.get(terms.channel_class),
         contact_rules.REFUSED_AT: StopScope.REFUSED,
     }
-    rows = {name: np.flatnonzero(resting & (scopes == scope)) for name, scope in names.items() if scope is not None}
+    rows = {name: np.flatnonzero(scopes == scope) for name, scope in names.items() if scope is not None}
     return {name: fact_of(keys, about[found], stopped_at[found]) for name, found in rows.items()}
 
 

@@ -195,6 +195,8 @@ def _blobs(block: TaskBlock, names: Iterable[str]) -> dict[str, bytes]:
 
 def _counters(block: TaskBlock) -> dict[str, int]:
     counted = block.counts()
+    given_up = block.settled_at[block.states == TaskState.UNKNOWN]
     return {name: int(counted[state]) for state, name in STATE_COLUMNS.items()} | {
-        "last_submitted_at": int(block.submitted_at.max(initial=0))
+        # What is unknown may have been a contact as late as it was given up.
+        "last_submitted_at": int(max(block.submitted_at.max(initial=0), given_up.max(initial=0)))
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, bindparam, delete, false, select
+from sqlalchemy import Connection, Row, bindparam, delete, false, or_, select
 
 from common.delivery import erasures
 from common.delivery.tables import stop
@@ -22,8 +22,14 @@ _RANGE = stop.c.subscriber_key.between(bindparam("first"), bindparam("last"))
 _COLUMNS = (stop.c.subscriber_key, stop.c.stopped_at, stop.c.lifted, stop.c.scope)
 _BY_KEY = (stop.c.subscriber_key, stop.c.scope)
 _STANDING = (
-    select(stop.c.subscriber_key, stop.c.scope, stop.c.stopped_at).where(_RANGE, stop.c.lifted == false())
-).order_by(*_BY_KEY)
+    select(stop.c.subscriber_key, stop.c.scope, stop.c.stopped_at)
+    .where(
+        _RANGE,
+        stop.c.lifted == false(),
+        or_(stop.c.scope != int(StopScope.REFUSED), stop.c.stopped_at > bindparam("refused_after")),
+    )
+    .order_by(*_BY_KEY)
+)
 _BETWEEN = select(*_COLUMNS).where(_RANGE).order_by(*_BY_KEY)
 _ALL = select(*_COLUMNS).order_by(*_BY_KEY)
 _VOID = delete(stop).where(
@@ -56,9 +62,14 @@ def put_stops(connection: Connection, said: Stops) -> Rows:
     return changed
 
 
-def standing_between(connection: Connection, first: int, last: int) -> tuple[Keys, Codes, NDArray[np.int64]]:
-    """(keys, scopes, stopped_at) of the stops that stand on keys in [first, last], by key and scope."""
-    rows = connection.execute(_STANDING, {"first": first, "last": last}).all()
+def standing_between(
+    connection: Connection, first: int, last: int, refused_after: int = 0
+) -> tuple[Keys, Codes, NDArray[np.int64]]:
+    """(keys, scopes, stopped_at) of the stops that stand on keys in [first, last], by key and scope.
+
+    Refusals up to `refused_after`, from which nobody rests any more, are left out.
+    """
+    rows = connection.execute(_STANDING, {"first": first, "last": last, "refused_after": refused_after}).all()
     table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
     return table[:, 0], table[:, 1].astype(np.uint8), table[:, 2]
 

@@ -162,7 +162,7 @@ task_block = Table(
     Column("last_key", BigInteger, nullable=False),
     Column("tasks", Integer, nullable=False),
     *(Column(name, Integer, nullable=False) for name in STATE_COLUMNS.values()),
-    Column("last_submitted_at", BigInteger, nullable=False, doc="The newest of submitted_at; 0 where none."),
+    Column("last_submitted_at", BigInteger, nullable=False, doc="Of the newest contact that may have been; 0: none."),
     Column("keys", LargeBinary, nullable=False, doc="int64, little endian, ascending."),
     Column("states", LargeBinary, nullable=False, doc="uint8."),
     Column("reasons", LargeBinary, nullable=False, doc="uint8."),

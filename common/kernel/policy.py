@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from common.kernel.channel import CHANNELS, Channel, ChannelClass
 from common.kernel.province import PROVINCES
-from common.kernel.refusal import Fault, Refusal
 
 CLOCK_MARGIN_SECONDS = 15
 """How far two nodes' clocks may disagree and still lease contacts to each other."""
@@ -287,14 +286,6 @@ def problems(policy: Policy) -> Iterator[tuple[Place, str]]:
     yield from _calendar_problems(policy)
     for province, zone in policy.zones:
         yield from _zone_problems(province, zone)
-
-
-def checked(policy: Policy) -> Policy:
-    """The policy itself, or a Refusal POLICY_INVALID that says all that is wrong."""
-    found = [f"{'.'.join(map(str, place))}: {what}" for place, what in problems(policy)]
-    if found:
-        raise Refusal(Fault.INVALID, "POLICY_INVALID", "\n".join(["The policy is wrong.", *found]))
-    return policy
 
 
 def _cap_problems(place: Place, rule: CapRule, before: Sequence[CapRule]) -> Iterator[tuple[Place, str]]:

@@ -162,6 +162,9 @@ async def _abort(method: str, error: Exception, context: Context) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, Refusal):
+        if error.fault not in (Fault.BUSY, Fault.DRAINING):
+            # Not the message: it may name a person.
+            log.warning("%s was refused to %s: %s", method, _caller.get(None), error.reason)
         await context.abort_with_status(rpc_status.to_status(faults.to_status(error)))
     incident = uuid.uuid4().hex[:8]
     log.error("%s failed, incident %s", method, incident, exc_info=error)

@@ -198,7 +198,9 @@ def _held_out_left_alone(campaign: Campaign, contacts: dict[str, Contacts], fede
 
 
 def _stops_honoured(local: Local, contacts: dict[str, Contacts]) -> Check:
-    rows = query(local.database(HQ), "SELECT subscriber_key, stopped_at FROM stop WHERE scope = 0 AND NOT lifted ORDER BY 1")
+    rows = query(
+        local.database(HQ), "SELECT subscriber_key, stopped_at FROM stop WHERE scope = 0 AND NOT lifted ORDER BY 1"
+    )
     stops = np.array(rows, dtype=np.int64).reshape(-1, 2)
     broken = 0
     for each in contacts.values():

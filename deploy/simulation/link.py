@@ -126,6 +126,10 @@ class Link:
             self.node.plan(gap, self._in_session, self._session, self._renew, ())
 
     def _renew(self) -> None:
+        self._plan_renewal()
+        self._tell_time()
+
+    def _tell_time(self) -> None:
         hq, fence, session = self._hq, self._fence, self._session
         now, sent_at = self.node.clock.now(), self.node.clock.monotonic()
         self.node.world.network.call(
@@ -138,10 +142,8 @@ class Link:
     def _renewed(self, sent_at: float, answer: int | Refusal | NoReply) -> None:
         if isinstance(answer, Refusal):
             self._lost(answer.message)
-            return
-        if isinstance(answer, int):
+        elif isinstance(answer, int):
             self._told_time(sent_at, answer)
-        self._plan_renewal()
 
     def _lost(self, why: str) -> None:
         self.node.world.tell(self.node.name, "loses its session: %s", why)
@@ -159,8 +161,10 @@ class Link:
             self._waiting.append((self._session, act, arguments))
 
     def try_again(self) -> None:
-        """HQ may be reachable by now."""
+        """HQ may be reachable by now. One that does not trust its clock is told the time."""
         if self._reachable():
+            if self._pushing and not self._hq.working:
+                self.node.plan(self.node.world.random.random(), self._in_session, self._session, self._tell_time, ())
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 self.node.plan(BACK_OFF_SECONDS * self.node.world.random.random(), self._in_session, *each)

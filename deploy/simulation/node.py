@@ -81,6 +81,8 @@ class Node:
         self._store.clear()
         self._backups: list[tuple[Backup, Kept | None]] = []
         self._begins_anew = False
+        self.restored = False
+        """Ever."""
         self._paused_until = 0.0
 
     # The process
@@ -201,6 +203,7 @@ class Node:
             self.machine.mark.kept = mark
             # Nothing here can show it, so the operator must say so.
             self._begins_anew = True
+        self.restored = True
         self.world.tell(self.name, "is restored from a backup, %s", how.value)
         self.world.witness.restored(self)
         if self.up:

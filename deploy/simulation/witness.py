@@ -231,6 +231,9 @@ def _check_agree(hq: Node, province: Node) -> None:
         )
     }
     for place in sorted(mine.keys() | theirs.keys()):
+        if place not in mine and province.restored:
+            # What is over is not told to a province that forgot it.
+            continue
         if mine.get(place) != theirs.get(place):
             shown = f"{_shown(mine.get(place))} there, {_shown(theirs.get(place))} at {HQ_NODE}"
             raise Violation("convergence", f"{province.name}: {place[0]}/{place[1]} is {shown}")

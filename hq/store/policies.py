@@ -37,9 +37,9 @@ _PROVINCES = select(province.c.code, province.c.policy_version, province.c.polic
 _RECORD = select(province.c.policy_version, province.c.policy_before, province.c.policy_heard_at)
 _CONNECTED = _RECORD.where(province.c.seen_at > 0)
 _OF = _RECORD.where(province.c.code == bindparam("of"), province.c.policy_version <= bindparam("version"))
-_UPDATE = update(province).where(province.c.code == bindparam("of"), province.c.policy_version <= bindparam("version"))
+_UPDATE = update(province).where(province.c.code == bindparam("of"))
 _IN_FORCE = _UPDATE.values(
-    policy_version=bindparam("version"),
+    policy_version=bindparam("told"),
     policy_objection="",
     policy_before=bindparam("before"),
     policy_heard_at=bindparam("heard_at"),
@@ -95,17 +95,16 @@ def heard(connection: Connection, code: str, event: PolicyEvent, now: int) -> No
     """A province tells what it made of a version. What it tells of an older one changes nothing."""
     if not 0 < event.version <= VERSION_MAX:
         raise invalid(f"policy version {event.version}: there is none; tell of those that HQ sent")
-    about = {"of": code, "version": event.version}
-    known = connection.execute(_OF, about).one_or_none()
+    known = connection.execute(_OF, {"of": code, "version": event.version}).one_or_none()
     if known is not None and event.objection:
         objection = f"{event.version}: {event.objection[:OBJECTION_CHARS_MAX]}"
         _log.error("province %s does not apply policy %s", code, objection)
-        connection.execute(_OBJECTED, about | {"objection": objection})
+        connection.execute(_OBJECTED, {"of": code, "objection": objection})
     elif known is not None:
         rises = known.policy_version < event.version
         before = _floor(known, now - _longest(policies.in_force(connection))) if rises else known.policy_before
-        times = {"before": before, "heard_at": now if rises else known.policy_heard_at}
-        connection.execute(_IN_FORCE, about | times)
+        heard_at = now if rises else known.policy_heard_at
+        connection.execute(_IN_FORCE, {"of": code, "told": event.version, "before": before, "heard_at": heard_at})
 
 
 def at_provinces(connection: Connection) -> list[AtProvince]:

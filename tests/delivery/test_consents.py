@@ -75,7 +75,11 @@ def test_the_latest_says_and_of_two_at_once_the_withdrawal(sqlite: Database, und
 
 
 def test_both_stores_keep_the_same(database: Database) -> None:
-    rows = [(2, "location", "表单 12", 100, 200, False), (2, "location", "", 150, 150, True), (1, "call", "x", 9, 99, False)]
+    rows = [
+        (2, "location", "表单 12", 100, 200, False),
+        (2, "location", "", 150, 150, True),
+        (1, "call", "x", 9, 99, False),
+    ]
     with database.transaction() as connection:
         assert consents.put_consents(connection, consents_from(rows)).tolist() == [1, 2]
         assert consents.put_consents(connection, consents_from(rows)).tolist() == []

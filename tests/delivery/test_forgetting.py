@@ -166,11 +166,8 @@ def test_an_erasure_that_comes_after_the_number_went_to_somebody_new_takes_only_
         assert (texts(connection, 1), texts(connection, 2)) == ([""], ["新"])
 
 
-said = st.lists(
-    st.tuples(st.sampled_from(["stop", "call", "black", "agree", "erase", "anew"]), st.integers(1, 3), st.integers(10, 16)),
-    min_size=1,
-    max_size=14,
-)
+what = st.sampled_from(["stop", "call", "black", "agree", "erase", "anew"])
+said = st.lists(st.tuples(what, st.integers(1, 3), st.integers(10, 16)), min_size=1, max_size=14)
 
 
 def tell(connection: Connection, what: str, key: int, at: int) -> None:
@@ -185,7 +182,8 @@ def tell(connection: Connection, what: str, key: int, at: int) -> None:
 
 
 def known(connection: Connection) -> list[Any]:
-    told, agreed, erased = stops.all_stops(connection), consents.all_consents(connection), erasures.all_erasures(connection)
+    told, agreed = stops.all_stops(connection), consents.all_consents(connection)
+    erased = erasures.all_erasures(connection)
     return [
         *(column.tolist() for column in (told.keys, told.scopes, told.stopped_at, told.lifted)),
         *(column.tolist() for column in (agreed.keys, agreed.given_at)),

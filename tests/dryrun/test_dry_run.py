@@ -67,7 +67,7 @@ SCENES = st.builds(
     stopped=SOME,
     refused=SOME,
     owners=st.lists(st.sampled_from(KEYS.tolist()), max_size=20, unique=True),
-    audience=st.sampled_from(["TRUE", "age >= 20", "age BETWEEN 30 AND 60 OR app", "NOT app AND age < 75"]),
+    audience=st.sampled_from(["age >= 0", "age >= 20", "age BETWEEN 30 AND 60 OR app", "NOT app AND age < 75"]),
     holdout=st.sampled_from(["0%", "10%", "30%"]),
     priority=st.integers(0, 100),
     late=st.booleans(),

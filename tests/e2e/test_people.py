@@ -156,7 +156,7 @@ def _write(path: Path, rows: list[list[Any]]) -> Path:
 def _consent(hands: Hands, start: int) -> None:
     """A file with a wrong row records nothing; the right one reaches every node."""
     rows = [[n, "location", f"表单 {n % 100}", start - 9000, start + 86_400, "given"] for n in AGREED.tolist()]
-    over = [AGREED[3], "location", "表单", start - 9000, "2027-02-28T09:00:00+08:00", "given"]
+    over = [AGREED[3], "location", "表单", start - 9000, "2027-03-01T07:00:00+08:00", "given"]
     expired = [*rows[:3], over, *rows[4:]]
     refused = hands.tried("people", "consent", str(_write(hands.local.root / "wrong.csv", expired)))
     assert (refused.returncode, "row 4: expires_at is over" in refused.stderr) == (2, True), refused.stderr

@@ -67,6 +67,8 @@ class Evidence:
         stop = [code for code, said in enumerate(REPLY_TEXTS) if said in STOP_TEXTS]
         for node, batches in self._accepted.items():
             for batch in batches:
+                if batch.work_order.partition("/")[0] in self._of.forgotten:
+                    continue
                 drawn = fates(ODDS, self._of.seed, batch.channel, batch.work_order, batch.msisdns)
                 asked = self._keys(batch.msisdns[(drawn.replies != NO_REPLY) & np.isin(drawn.replies, stop)])
                 for holder in {HQ, node}:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.federation import HQ, PROVINCES
+from deploy.local.federation import HQ, NODES, PROVINCES
 from tests.faults.backups import back_up, put_back
 from tests.faults.conftest import Stores
 from tests.faults.end_state import Evidence
@@ -44,8 +44,11 @@ def test_a_stale_store_is_noticed_and_fenced(
         for node in victims:
             await put_back(federation, node)
         await federation.until("the fences to rise", FENCE_SECONDS_MAX, noticed)
+        await federation.quiet()
         if HQ in victims:
             federation.approved = remembered
+        if set(NODES) == set(victims):
+            federation.forgotten = {f"c{day:02d}" for day in (2, 3)}
         federation.step_to(federation.day + FENCE_DAYS)
         await federation.campaign()
         await federation.wind_up()

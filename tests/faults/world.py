@@ -86,6 +86,8 @@ class Federation:
         self.random = random.Random(self.seed)  # noqa: S311 - a trial can be repeated
         self.approved: list[str] = []
         """Campaigns whose approval HQ acknowledged."""
+        self.forgotten: set[str] = set()
+        """Campaigns that came after the backups which all nodes were restored from: nobody knows what was said then."""
         self._engines: dict[str, Engine] = {}
 
     async def open(self) -> None:
@@ -287,6 +289,9 @@ waves:
         wave = (await self.hq.status(name)).waves[0]
         self._wave: pb.Wave = wave
         if not wave.work_orders or not wave.issued:
+            return False
+        planned = "SELECT sum(task_count) FROM work_order WHERE campaign = :name"
+        if wave.issued < self.query(HQ, planned, name=name)[0][0]:
             return False
         left = wave.open + wave.in_flight
         return left == 0 or left <= self._silent(name)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 from google.protobuf.message import Message
 from liandong.federation.v1 import link_pb2
-from sqlalchemy import Column, Table, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Table, insert, inspect, select, text
 
 from adapters.warehouse.population import make_population
 from common.courier import log
@@ -38,6 +38,7 @@ MINE, THEIRS = "45", "13"
 CANARY = "kanarienvogel"
 """Stands in every text of province 13."""
 SECONDS = 10.0
+WATCH_SECONDS = 0.5
 MESSAGES_MAX = 20
 NOW = int(time.time())
 PEOPLE = 3_000
@@ -64,7 +65,7 @@ class Answer:
     @property
     def told(self) -> str:
         """All of it as text, without what the caller had said itself."""
-        told = " ".join([self.detail, *map(str, self.said)])
+        told = "\n".join([self.detail, *map(str, self.said)])
         for own in texts(self.request):
             told = told.replace(own, "")
         return told
@@ -159,15 +160,23 @@ class Isolation:
         Anyone may stop anyone and take a consent back, and everybody is told of both; an order record belongs to
         whoever told it.
         """
-        found: dict[tuple[str, ...], str] = {}
         with self.hq.snapshot() as connection:
-            for table in sorted(inspect(connection).get_table_names()):
-                key = inspect(connection).get_pk_constraint(table)["constrained_columns"]
-                for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
-                    if (table, row.get("stream")) not in ASIDE and self._theirs(table, dict(row)):
-                        shown = {name: row[name] for name in row if (table, name) not in BY_RIGHT}
-                        found[(table, *(str(row[name]) for name in key))] = repr(shown)
+            return {
+                key: repr({name: row[name] for name in row if (key[0], name) not in BY_RIGHT})
+                for key, row in _every_row(connection)
+                if (key[0], row.get("stream")) not in ASIDE and self._theirs(key[0], row)
+            }
+
+    def rows(self, node: str, but: Collection[str]) -> dict[tuple[str, ...], str]:
+        """Everything in a node's store, by table and key, without the tables `but`."""
+        store = Database(f"sqlite:///{self.local.database(node)}")
+        with store.snapshot() as connection:
+            found = {key: repr(row) for key, row in _every_row(connection) if key[0] not in but}
+        store.close()
         return found
+
+    def log_lines(self, node: str) -> list[str]:
+        return (self.local.logs / f"{node}.log").read_text(encoding="utf-8").splitlines()
 
     def _theirs(self, table: str, row: Mapping[str, Any]) -> bool:
         person = row.get("subscriber_key") in self._their_key_set
@@ -273,6 +282,14 @@ class Isolation:
         row = {column.name: _planted(column, foreign) for column in table.columns}
         with self.hq.transaction() as connection:
             connection.execute(insert(table).values(row))
+
+
+def _every_row(connection: Connection) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Rows by name, each with its table and key."""
+    for table in sorted(inspect(connection).get_table_names()):
+        key = inspect(connection).get_pk_constraint(table)["constrained_columns"]
+        for row in connection.execute(text(f"SELECT * FROM {table}")).mappings():
+            yield (table, *(str(row[name]) for name in key)), dict(row)
 
 
 def _planted(column: Column[Any], foreign: Mapping[str, Any]) -> Any:
@@ -383,12 +400,16 @@ def _class_of_answer(probe: Probe) -> Any:
 
 
 def _heard(stream: Any, request: Message) -> tuple[Message, ...]:
-    """What a stream says first; a watch ends by itself, as asked."""
-    call = stream(request, timeout=SECONDS)
+    """What a stream says within a moment."""
+    call, said = stream(request, timeout=WATCH_SECONDS), list[Message]()
     try:
-        return tuple(islice(call, MESSAGES_MAX))
+        said += islice(call, MESSAGES_MAX)
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise
     finally:
         call.cancel()
+    return tuple(said)
 
 
 def texts(message: Message) -> Iterator[str]:

@@ -95,8 +95,9 @@ def test_sqlite_keeps_what_it_acknowledged(database: Database) -> None:
 def test_every_key_is_kept_once_however_often_it_comes(database: Database, batches: list[list[int]]) -> None:
     with database.transaction() as connection:
         connection.execute(erasure.delete())
+        never = [False] * 20
         fresh = sum(
-            insert_new(connection, erasure, {"subscriber_key": b, "erased_at": [1] * len(b), "lifted": [False] * len(b)})
+            insert_new(connection, erasure, {"subscriber_key": b, "erased_at": [1] * len(b), "lifted": never[: len(b)]})
             for b in batches
         )
         kept = set(connection.execute(select(erasure.c.subscriber_key)).scalars())
