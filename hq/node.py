@@ -111,6 +111,8 @@ async def _serve(settings: HqSettings) -> None:
         source = settings.cbss.source_system
         jobs.append(steady(orders.follower(database, clock, bell, GrpcBss(line), source, key).run))
     await fence.wake()
+    # Every province tells anew what it knows of HQ, before anything else passes between them.
+    await database.write(sessions.close_all)
     await server.start()
     log.info("HQ serves at %s", settings.listen)
     try:

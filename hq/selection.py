@@ -117,8 +117,10 @@ def held_of(directory: Path, selection: Selection, keys: Keys) -> Keys:
 
 def remove(directory: Path, selection: Selection) -> None:
     """Its wave must be cut: nothing reads it after that."""
+    reach("selection.remove.before_sync")
     (directory / selection.file).unlink(missing_ok=True)
     _sync(directory)
+    reach("selection.remove.after_sync")
 
 
 def _table(share: Share) -> pa.Table:

@@ -31,8 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """`wake` is called after contacts were admitted; while `may_spend` answers False none are. Two must never run on
-    one store at once."""
+    """`wake` is called after contacts were admitted; while `may_spend` or `knows_hq` answers False none are.
+
+    Two must never run on one store at once.
+    """
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Coordinator:
         wake: Callable[[], None],
         ask: Ask,
         may_spend: Callable[[], bool] = lambda: True,
+        knows_hq: Callable[[Connection], bool] = lambda _connection: True,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -51,6 +54,7 @@ class Coordinator:
         self._wake = wake
         self._ask = ask
         self._may_spend = may_spend
+        self._knows_hq = knows_hq
         self._books: Books | None = None
 
     async def run(self) -> None:
@@ -72,7 +76,7 @@ class Coordinator:
             books = await self._database.read(coordination.books, now)
         # Until the store has answered nobody knows what was spent; what it holds is read again then.
         self._books = None
-        if not self._may_spend():
+        if not self._may_spend() or not await self._database.read(self._knows_hq):
             return
         self._books = await self._database.write(admission.admit, books, self._node, self._outlet, now)
         self._wake()

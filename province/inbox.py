@@ -46,7 +46,7 @@ class Inbox:
             elif isinstance(value, WorkOrderCommand):
                 _command(connection, value)
             elif isinstance(value, Stops | Consents | Erasures):
-                _said(connection, value)
+                _said(connection, value, now)
             elif isinstance(value, OrderRecords):
                 orders.put_orders(connection, value, now)
             elif isinstance(value, PolicyDocument):
@@ -78,11 +78,11 @@ class Inbox:
         return ""
 
 
-def _said(connection: Connection, value: Stops | Consents | Erasures) -> None:
+def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) -> None:
     if isinstance(value, Stops):
-        stops.put_stops(connection, value)
+        stops.put_stops(connection, value, now)
     elif isinstance(value, Consents):
-        consents.put_consents(connection, value)
+        consents.put_consents(connection, value, now)
     else:
         forgetting.take(connection, value)
 

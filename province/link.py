@@ -64,6 +64,10 @@ class Reading:
                 return gap
         return None
 
+    def caught_up(self, head: int) -> bool:
+        """Whether everything up to `head`, HQ's newest entry, is applied: no snapshot is under way either."""
+        return self._reset is None and head <= self.place.sequence
+
     def _whole(self) -> Take:
         self.place, self._reset = self._reset or self.place, None
         return Take(0, self.place)
@@ -72,6 +76,11 @@ class Reading:
 def is_fresh(heard_at: float, now: float, seconds: float) -> bool:
     """Whether HQ spoke so lately that its stops are known here; both moments monotonic."""
     return now - heard_at <= seconds
+
+
+def knows_hq(connection: Connection) -> bool:
+    """Whether HQ ever told this node all that governs contacts: before, it cannot know by which policy to decide."""
+    return place(connection, "control") != NOWHERE
 
 
 def place(connection: Connection, topic: str) -> Place:

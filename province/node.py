@@ -88,7 +88,7 @@ async def _serve(settings: ProvinceSettings) -> None:
         wake_pushers()
 
     coordinator = Coordinator(
-        database, clock, settings.code, outlet, wake_all, hq.acquire, may_spend=lambda: not fence.closed
+        database, clock, settings.code, outlet, wake_all, hq.acquire, lambda: not fence.closed, link.knows_hq
     )
     jobs += [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run)]
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]

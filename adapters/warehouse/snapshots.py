@@ -101,8 +101,7 @@ class Snapshots:
             with self._exclusive():
                 if self.latest() != after:
                     raise conflict("people were published or erased meanwhile; run this one again")
-                path.rename(snapshot.path)
-                self._announce(snapshot)
+                self._announce(snapshot, path)
         finally:
             path.unlink(missing_ok=True)
         return snapshot
@@ -139,9 +138,8 @@ class Snapshots:
             written = _write(path, _without(snapshot.path, keys), snapshot.catalogue)
             gone = snapshot.forgotten + snapshot.rows - written.rows
             file = self._file(snapshot.version, _sha256(path))
-            path.rename(file)
             with self._exclusive():
-                self._replace(replace(snapshot, path=file, rows=written.rows, forgotten=gone))
+                self._replace(replace(snapshot, path=file, rows=written.rows, forgotten=gone), path)
         finally:
             path.unlink(missing_ok=True)
 
@@ -149,9 +147,11 @@ class Snapshots:
         """Remove the files that no snapshot is made of any more."""
         with self._exclusive():
             used = {self.open(version).path for version in self.versions()}
+            reach("snapshots.sweep.before_sync")
             for path in set(self.directory.glob("people-*.parquet")) - used:
                 path.unlink()
             _sync_directory(self.directory)
+            reach("snapshots.sweep.after_sync")
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -167,9 +167,10 @@ class Snapshots:
     def _manifest(self, version: int) -> Path:
         return self.directory / f"people-{version:06d}.json"
 
-    def _announce(self, snapshot: Snapshot) -> None:
-        temporary = _write_manifest(snapshot)
+    def _announce(self, snapshot: Snapshot, draft: Path) -> None:
         reach("snapshots.announce.before_sync")
+        draft.rename(snapshot.path)
+        temporary = _write_manifest(snapshot)
         try:
             # A link, not a rename: it fails where the manifest is there already.
             os.link(temporary, self._manifest(snapshot.version))
@@ -180,9 +181,10 @@ class Snapshots:
         _sync_directory(self.directory)
         reach("snapshots.announce.after_sync")
 
-    def _replace(self, snapshot: Snapshot) -> None:
-        temporary = _write_manifest(snapshot)
+    def _replace(self, snapshot: Snapshot, draft: Path) -> None:
         reach("snapshots.replace.before_sync")
+        draft.rename(snapshot.path)
+        temporary = _write_manifest(snapshot)
         temporary.replace(self._manifest(snapshot.version))
         _sync_directory(self.directory)
         reach("snapshots.replace.after_sync")

@@ -35,7 +35,7 @@ _ALL = select(*_COLUMNS).order_by(*_BY_KEY)
 _VOID = delete(consent).where(consent.c.subscriber_key == bindparam("of"), consent.c.given_at <= bindparam("through"))
 
 
-def put_consents(connection: Connection, said: Consents) -> Rows:
+def put_consents(connection: Connection, said: Consents, heard_at: int = 0) -> Rows:
     """Record consents and withdrawals, in any order and repeated: of a subscriber and purpose the latest says, and of
     two at once the withdrawal. What was said before an erasure, or by whoever had the number before, is not recorded.
 
@@ -56,6 +56,7 @@ def put_consents(connection: Connection, said: Consents) -> Rows:
         "given_at": kept.given_at.astype(np.int64),
         "expires_at": kept.expires_at.astype(np.int64),
         "withdrawn": kept.withdrawn,
+        "heard_at": np.full(len(changed), heard_at),
     }
     bulk.upsert(connection, consent, columns)
     return changed

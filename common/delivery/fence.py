@@ -58,6 +58,12 @@ def load(connection: Connection) -> Incarnation:
     return Incarnation() if row is None else Incarnation(*row)
 
 
+def start(connection: Connection) -> Incarnation:
+    """The first incarnation of a node that never ran."""
+    put(connection, Incarnation(mark=1))
+    return load(connection)
+
+
 def raise_mark(connection: Connection) -> int:
     """Call in the transaction that books contacts; nothing of them may be sent before the mark is kept."""
     mark = connection.execute(_RAISE).scalar()
@@ -153,6 +159,10 @@ class Fence:
             log.error("the store is older than %s: it came back from a backup, or this is a copy", self._file.path)
             return await self.fall(stored.number)
         await self._keep(stored)
+        if not stored.mark:
+            # Once it has a mark, a store without the file beside it is known for a restored one.
+            stored = await self._database.write(start)
+            await self._keep(stored)
         self.closed = False
         return stored
 

@@ -63,7 +63,7 @@ def apply_replies(connection: Connection, replies: Replies, now: int, outlet: Ou
     happened_at = np.array([reply.happened_at for reply in replies.replies], dtype=np.int64)
     for response, scope in _SCOPES.items():
         said = np.flatnonzero(responses == response)
-        _stop(connection, keys[said], np.clip(happened_at[said], 0, now), scope, outlet)
+        _stop(connection, keys[said], np.clip(happened_at[said], 0, now), scope, now, outlet)
     return _respond(connection, replies, keys, responses, happened_at, now, outlet)
 
 
@@ -107,10 +107,12 @@ def _advance(
     settle.save(connection, block, changed, outlet)
 
 
-def _stop(connection: Connection, keys: Keys, times: NDArray[np.int64], scope: StopScope, outlet: Outlet) -> None:
+def _stop(
+    connection: Connection, keys: Keys, times: NDArray[np.int64], scope: StopScope, now: int, outlet: Outlet
+) -> None:
     if len(keys):
         said = stops_of(keys, times.astype(np.uint32), np.zeros(len(keys), dtype=np.bool_), scope)
-        new = stops.put_stops(connection, said)
+        new = stops.put_stops(connection, said, now)
         if len(new):
             outlet.stopped(connection, said.take(new))
 

@@ -54,7 +54,9 @@ def record(
     rows, known = claimed.rows[~waits], outcomes[~waits]
     block, changed = advance(block, rows, _EVENTS[known], _REASONS[known], now)
     if claimed.resent:
-        block = _redated(block, claimed.rows[outcomes == SendOutcome.ACCEPTED], now)
+        taken = claimed.rows[outcomes == SendOutcome.ACCEPTED]
+        # Also those whose receipt came first: whoever was told of their end must hear when the contact was.
+        block, changed = _redated(block, taken, now), np.union1d(changed, taken)
     settle.save(connection, block, changed, outlet)
     accepted = np.isin(outcomes, (SendOutcome.ACCEPTED, SendOutcome.DUPLICATE))
     pending = waits | (outcomes == SendOutcome.THROTTLED)

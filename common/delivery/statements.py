@@ -27,8 +27,8 @@ def record(
     if faults:
         raise refuse("the statements", faults, len(said))
     agreed, stopped = columns_of(said, keys, now)
-    new_consents = agreed.take(consents.put_consents(connection, agreed))
-    return new_consents, stopped.take(stops.put_stops(connection, stopped))
+    new_consents = agreed.take(consents.put_consents(connection, agreed, now))
+    return new_consents, stopped.take(stops.put_stops(connection, stopped, now))
 
 
 def _faults(

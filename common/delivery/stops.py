@@ -39,7 +39,7 @@ _VOID = delete(stop).where(
 )
 
 
-def put_stops(connection: Connection, said: Stops) -> Rows:
+def put_stops(connection: Connection, said: Stops, heard_at: int = 0) -> Rows:
     """Record stops and their liftings, in any order and repeated: of a subscriber and scope the latest says, and of
     two at once the stop. What was said before a number was given to somebody new is not recorded, but on the blacklist.
 
@@ -57,6 +57,7 @@ def put_stops(connection: Connection, said: Stops) -> Rows:
         "scope": said.scopes[changed],
         "stopped_at": at[changed],
         "lifted": said.lifted[changed],
+        "heard_at": np.full(len(changed), heard_at),
     }
     bulk.upsert(connection, stop, columns)
     return changed

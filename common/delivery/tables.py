@@ -45,6 +45,7 @@ stop = Table(
     Column("scope", SmallInteger, primary_key=True, autoincrement=False, doc="A StopScope."),
     Column("stopped_at", BigInteger, nullable=False),
     Column("lifted", Boolean, nullable=False),
+    Column("heard_at", BigInteger, nullable=False, server_default="0", doc="When this node recorded it; 0: not noted."),
     sqlite_with_rowid=False,
 )
 
@@ -57,6 +58,7 @@ consent = Table(
     Column("given_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("withdrawn", Boolean, nullable=False),
+    Column("heard_at", BigInteger, nullable=False, server_default="0", doc="When this node recorded it; 0: not noted."),
     sqlite_with_rowid=False,
 )
 

@@ -23,6 +23,7 @@ from deploy.checker.world import (
     State,
     WorkOrder,
     World,
+    contact_dates,
 )
 
 REFUSED, UNDELIVERABLE, VALIDITY_OVER, VENDOR_EXPIRED = 20, 21, 60, 61
@@ -81,14 +82,14 @@ def _counters(world: World) -> Finding:
 
 
 def _counted(ledger: Ledger) -> Ints:
-    """For each block: tasks by state, all tasks, the newest submission."""
+    """For each block: tasks by state, all tasks, the newest contact that may have been."""
     sizes = np.diff(ledger.starts)
     of = np.repeat(np.arange(len(sizes)), sizes)
     codes = 1 + max(State)
     states = np.where(ledger.states < codes, ledger.states, 0)
     counts = np.bincount(of * codes + states, minlength=len(sizes) * codes).reshape(-1, codes)[:, 1:]
     newest = np.zeros(len(sizes), dtype=np.int64)
-    np.maximum.at(newest, of, ledger.submitted_at.astype(np.int64))
+    np.maximum.at(newest, of, contact_dates(ledger.states, ledger.submitted_at, ledger.settled_at))
     return np.column_stack([counts, sizes, newest])
 
 

@@ -33,6 +33,8 @@ from deploy.checker.world import (
 )
 
 BUSY_SECONDS = 30
+WRITE_SECONDS = 30
+"""What came in may wait so long for its turn to be written."""
 VAULT_ROWS = 200_000
 """So many are read at a time."""
 _COLUMNS = {
@@ -187,16 +189,22 @@ def _stops(connection: Connection) -> Stops:
         np.append(_column(rows, "scope"), nothing + Scope.ERASED),
         np.append(_column(rows, "stopped_at"), _column(erased, "erased_at")),
         np.append(_column(rows, "lifted"), _column(erased, "lifted")),
-        np.append(_column(rows, "heard_at"), _column(erased, "heard_at")),
+        np.append(_heard(rows), np.zeros(len(erased), dtype=np.int64)),
     )
+
+
+def _heard(rows: Rows) -> Ints:
+    """When it must have been durable, where the node noted when it came in."""
+    came_in = _column(rows, "heard_at")
+    return np.where(came_in > 0, came_in + WRITE_SECONDS, 0)
 
 
 def _consents(rows: Rows) -> Consents:
     places: dict[str, int] = {}
     refs = [places.setdefault(row["purpose"], len(places)) for row in rows]
-    names = ("given_at", "expires_at", "withdrawn", "heard_at")
-    columns: dict[str, Any] = {name: _column(rows, name) for name in names}
-    return Consents(tuple(places), _column(rows, "subscriber_key"), np.array(refs, dtype=np.int64), **columns)
+    columns: dict[str, Any] = {name: _column(rows, name) for name in ("given_at", "expires_at", "withdrawn")}
+    keys, refs_of = _column(rows, "subscriber_key"), np.array(refs, dtype=np.int64)
+    return Consents(tuple(places), keys, refs_of, **columns, heard_at=_heard(rows))
 
 
 def _orders(rows: Rows) -> Orders:

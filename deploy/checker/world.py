@@ -146,7 +146,7 @@ def block(work_order: str, number: int, keys: Ints, states: Ints, **columns: Int
     """A block whose counters are right. Columns not given are zero."""
     rest = {name: columns.get(name, np.zeros(len(keys), dtype=np.int64)) for name in COLUMNS[2:]}
     counted = np.bincount(states, minlength=1 + max(State))[1:]
-    submitted = rest["submitted_at"]
+    dates = contact_dates(states, rest["submitted_at"], rest["settled_at"])
     return Block(
         work_order,
         number,
@@ -157,8 +157,14 @@ def block(work_order: str, number: int, keys: Ints, states: Ints, **columns: Int
         last_key=int(keys[-1]),
         tasks=len(keys),
         counters=tuple(counted.tolist()),
-        last_submitted_at=int(submitted.max(initial=0)),
+        last_submitted_at=int(dates.max(initial=0)),
     )
+
+
+def contact_dates(states: Ints, submitted_at: Ints, settled_at: Ints) -> Ints:
+    """When each task was submitted; what is unknown may have been a contact as late as it was given up."""
+    given_up = np.where(states == State.UNKNOWN, settled_at, 0)
+    return np.maximum(submitted_at, given_up).astype(np.int64)
 
 
 def _none() -> Ints:

@@ -30,7 +30,9 @@ def simulate(
     provinces: Annotated[int, typer.Option(min=1, max=PROVINCES_MAX, help="Provinces in each run.")] = 5,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a processor.")] = 0,
     without: Annotated[list[str] | None, typer.Option(help="Leave out a guard, to see what it is for.")] = None,
-    mutants: Annotated[bool, typer.Option("--mutants", help="Leave out each guard in turn until a seed tells.")] = False,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Leave out each guard in turn until a seed tells.")
+    ] = False,
     keep: Annotated[Path | None, typer.Option(help="With --mutants: write the seeds that told to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:

@@ -153,6 +153,9 @@ def _show(outcome: Outcome, lang: str, keep: Path | None) -> None:
         mark = "[green]✓[/green]" if check.holds else f"[red]✗ {check.broken:,}[/red]"
         table.add_row(mark, CHECKS[check.name][lang], f"{check.seen:,}")
     console.print(table)
+    for check in outcome.checks:
+        if check.first:
+            console.print(f"[red]✗[/red] {check.first}", highlight=False)
     killed = ", ".join(f"{name} ×{count}" for name, count in outcome.restarts.items())
     console.print(say("finished", lang, seconds=f"{outcome.wall_seconds:.0f}", restarts=killed or "-"))
     for line in NEXT[lang]:

@@ -119,7 +119,7 @@ class Story:
             await self._quiet()
             report = await hq.report(self.campaign.name)
             restarts = dict(processes.restarts)
-        found = await asyncio.to_thread(checks.all_checks, self.local, self.campaign, report)
+        found = await asyncio.to_thread(checks.all_checks, self.local, report)
         wall = time.monotonic() - self.begun
         return Outcome(report, found, restarts, report["orders"]["taken"], wall, self.first_order_seconds)
 

@@ -154,7 +154,7 @@ def _result_process(column: Any, dialect: Any) -> Callable[[Any], Any] | None:
 
 
 def _row_type(names: tuple[str, ...]) -> Any:
-    fields = namedtuple("fields", [str(name) for name in names], rename=True)  # type: ignore[misc]  # noqa: PYI024
+    fields = namedtuple("fields", [str(name) for name in names], rename=True)  # type: ignore[misc]
 
     class Row(fields):
         __slots__ = ()

@@ -255,9 +255,7 @@ class Headquarters(Node):
         watch.reader.suspect()
 
 
-def _open(
-    connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int
-) -> Opened:
+def _open(connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int) -> Opened:
     return link.open_session(
         connection, ask, "simulated", now, takeover=takeover, standing=standing, clock_off_seconds=off
     )

@@ -233,7 +233,9 @@ class Link:
     def reset(self, topic: str, number: int, place: Place, pieces: int) -> None:
         reading = self._hears(topic, number)
         if reading is not None:
-            self.node.world.tell(self.province, "is told to read %s anew, to stand at %s after %d", topic, place, pieces)
+            self.node.world.tell(
+                self.province, "is told to read %s anew, to stand at %s after %d", topic, place, pieces
+            )
             self._take(topic, reading.reset(place, pieces), [])
 
     def piece(self, topic: str, number: int, payload: bytes) -> None:
@@ -337,5 +339,3 @@ class Link:
         else:
             pushing.place, pushing.under_way = answer, False
             self.push_what_is_new()
-
-

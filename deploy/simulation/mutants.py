@@ -47,7 +47,7 @@ def keep(table: Path, caught: Iterable[Caught]) -> None:
     """Write the table anew, in the order of the catalogue."""
     rows = {each.guard: each for each in caught}
     lines = [
-        f"[{name}]\nseed = {rows[name].seed}\nrule = \"{rows[name].rule}\"\nseeds = {rows[name].seeds}\n"
+        f'[{name}]\nseed = {rows[name].seed}\nrule = "{rows[name].rule}"\nseeds = {rows[name].seeds}\n'
         for name in GUARDS
         if name in rows
     ]

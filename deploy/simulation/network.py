@@ -96,9 +96,7 @@ class Network:
         if self.passes(sender, receiver.name):
             receiver.receive(act, *arguments)
 
-    def _arrive_in_order(
-        self, sender: str, receiver: End, broken: Act, act: Act, arguments: tuple[Any, ...]
-    ) -> None:
+    def _arrive_in_order(self, sender: str, receiver: End, broken: Act, act: Act, arguments: tuple[Any, ...]) -> None:
         if self.passes(sender, receiver.name):
             receiver.receive(act, *arguments)
         else:

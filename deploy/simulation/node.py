@@ -37,7 +37,9 @@ HOUR = 3_600.0
 BACKUPS_MAX = 4
 REBOOTS = 0.2
 """Of the deaths of a process, so many are those of its machine."""
-UNFINISHED = f"SELECT 1 FROM work_order WHERE node = ? AND state IN ({', '.join(str(int(s)) for s in sweep.LIVE)}) LIMIT 1"
+UNFINISHED = (
+    f"SELECT 1 FROM work_order WHERE node = ? AND state IN ({', '.join(str(int(s)) for s in sweep.LIVE)}) LIMIT 1"
+)
 
 
 class Restored(Enum):
@@ -218,7 +220,9 @@ class Node:
     def take_report(self, report: Receipts | Replies) -> None:
         now = self.clock.now()
         if isinstance(report, Receipts):
-            self.world.tell(self.name, "hears receipts of %s, tasks %s: %s", report.work_orders, report.tasks, report.stages)
+            self.world.tell(
+                self.name, "hears receipts of %s, tasks %s: %s", report.work_orders, report.tasks, report.stages
+            )
             self.write(apply_receipts, report, now, self.outlet)
         else:
             self.world.tell(self.name, "hears replies: %s", report.replies)
@@ -239,7 +243,13 @@ class Node:
         self.outlet = self.outlet_of(self.clock)
         self.fence = SimulatedFence(self, self.machine.mark, self.begun)
         delivery = Delivery(
-            Inline(self), self.clock, self.outlet, self.name, lambda: None, self.may_contact, self.fence  # type: ignore[arg-type]
+            Inline(self),
+            self.clock,
+            self.outlet,
+            self.name,
+            lambda: None,
+            self.may_contact,
+            self.fence,  # type: ignore[arg-type]
         )
         self.busy = delivery.busy
         self.lanes = [Lane(self, delivery, channel, self.vendors[name]) for name, channel in self.channels.items()]

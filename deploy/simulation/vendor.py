@@ -80,8 +80,7 @@ class Vendor:
         if self._world.timeline.now > batch.submit_by:
             return NeverAccepted("it came after submit_by")
         outcomes = [
-            self._outcome(batch, task, msisdn)
-            for task, msisdn in zip(batch.tasks.tolist(), batch.msisdns, strict=True)
+            self._outcome(batch, task, msisdn) for task, msisdn in zip(batch.tasks.tolist(), batch.msisdns, strict=True)
         ]
         new = [place for place, outcome in enumerate(outcomes) if outcome is SendOutcome.ACCEPTED]
         if new:

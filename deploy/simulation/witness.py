@@ -13,7 +13,7 @@ from common.delivery.claim import Claimed
 from common.delivery.policies import understood
 from common.kernel.channel import CHANNELS
 from common.kernel.policy import DEFAULT, SUBMIT_SECONDS, Policy, Scope
-from common.kernel.task import TERMINAL
+from common.kernel.task import TERMINAL, TaskReason
 from common.kernel.task_block import BLOCK_ROWS
 from common.kernel.work_order import HQ_NODE, WorkOrder, WorkOrderState
 from deploy.simulation.people import key_of
@@ -31,6 +31,9 @@ POLICIES = "SELECT version, document FROM policy"
 COMMITS_A_LOOK = 8
 """How often the ledgers are looked at whole."""
 SETTLED = min(TERMINAL)
+
+_Block = tuple[bytes, ...]
+"""Keys, states, reasons, responses."""
 
 
 class Violation(Exception):
@@ -64,6 +67,7 @@ class _Seen:
 class _Booking:
     moment: Moment
     order: WorkOrder
+    stop_freshness_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,9 @@ class Witness:
         self._seen.pop(node.name, None)
 
     def booked(self, node: Node, claimed: Claimed) -> None:
-        booking = _Booking(Moment(self._commits, self._world.timeline.now), claimed.work_order)
+        moment = Moment(self._commits, self._world.timeline.now)
+        booking = _Booking(moment, claimed.work_order, claimed.policy.stop_freshness_seconds)
+        self._check_fresh(node.name, claimed, booking)
         for row in claimed.rows.tolist():
             place = node.name, claimed.work_order.name, claimed.block.number * BLOCK_ROWS + row
             if not claimed.resent or place not in self._booked:
@@ -139,7 +145,9 @@ class Witness:
     def _check_caps(self, contact: Contact, order: WorkOrder) -> None:
         """Some policy by which these contacts were decided allows all of them together."""
         spent = self._spent[key_of(contact.msisdn)]
-        spent.append(_Spend(contact.at, CHANNELS[contact.channel].channel_class, order.product_line, order.policy_version))
+        spent.append(
+            _Spend(contact.at, CHANNELS[contact.channel].channel_class, order.product_line, order.policy_version)
+        )
         longest = max(policy.longest_window_seconds for policy in self._policies.values())
         recent = [each for each in spent if each.at > contact.at - longest]
         decided = [self._policies[version] for version in sorted({each.version for each in recent})]
@@ -147,6 +155,16 @@ class Witness:
             broken = [_broken(policy, scope, recent, contact.at) for policy in decided]
             if all(broken):
                 raise Violation("caps", f"{contact} is too many by {', '.join(broken)}: {recent}")
+
+    def _check_fresh(self, node: str, claimed: Claimed, booking: _Booking) -> None:
+        """A node knows every stop that HQ has known for so long, or contacts nobody."""
+        here, known_before = self._seen[node].stops, booking.moment.at - booking.stop_freshness_seconds
+        keys = set(claimed.block.keys[claimed.rows].tolist())
+        for stop, since in self._seen[HQ_NODE].stops.items():
+            if stop[0] in keys and since.at < known_before and stop not in here:
+                raise Violation(
+                    "freshness", f"{node} booked {claimed.work_order.name}, HQ knows of {stop} since {since}"
+                )
 
     def _check_stops(self, contact: Contact, booked: Moment) -> None:
         key = key_of(contact.msisdn)
@@ -220,8 +238,8 @@ def _check_sums(node: Node) -> None:
 
 
 def _check_agree(hq: Node, province: Node) -> None:
-    """After everything was told, both sides hold the same of every task."""
-    columns = "work_order, number, keys, states, responses"
+    """After everything was told both sides hold the same of every task, but for what a restored side cannot know."""
+    columns = "work_order, number, keys, states, reasons, responses"
     mine = {row[:2]: row[2:] for row in province.rows(f"SELECT {columns} FROM task_block")}  # noqa: S608
     theirs = {
         row[:2]: row[2:]
@@ -230,14 +248,26 @@ def _check_agree(hq: Node, province: Node) -> None:
             province.name,
         )
     }
+    restored = hq.restored or province.restored
     for place in sorted(mine.keys() | theirs.keys()):
-        if place not in mine and province.restored:
-            # What is over is not told to a province that forgot it.
-            continue
-        if mine.get(place) != theirs.get(place):
+        # What is over is not told to a province that forgot it.
+        forgotten = place not in mine and province.restored
+        if not forgotten and not _agree(mine.get(place), theirs.get(place), restored):
             shown = f"{_shown(mine.get(place))} there, {_shown(theirs.get(place))} at {HQ_NODE}"
             raise Violation("convergence", f"{province.name}: {place[0]}/{place[1]} is {shown}")
 
 
-def _shown(row: tuple[bytes, ...] | None) -> str:
-    return "absent" if row is None else f"states {list(row[1])} responses {list(row[2])}"
+def _agree(mine: _Block | None, theirs: _Block | None, restored: bool) -> bool:
+    if mine is None or theirs is None or not restored:
+        return mine == theirs
+    rows = zip(mine[1], mine[2], theirs[1], theirs[2], strict=True)
+    return mine[0] == theirs[0] and all(
+        (state, why) == (other, reason) or TaskReason.RESTORED in (why, reason) for state, why, other, reason in rows
+    )
+
+
+def _shown(block: _Block | None) -> str:
+    if block is None:
+        return "absent"
+    _, states, reasons, responses = (list(column) for column in block)
+    return f"states {states} reasons {reasons} responses {responses}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
 
+from sqlalchemy import Connection
+
 from common.delivery.tables import vault
 from common.runtime import bulk
 from common.wire.streams import TOPICS
@@ -21,13 +23,12 @@ from deploy.simulation.timeline import Endless, Timeline
 from deploy.simulation.weather import CALM
 from deploy.simulation.witness import Violation, Witness
 from hq.store import provinces
-from sqlalchemy import Connection
 
 MORNING = 1_790_042_400.0
 """10:00 in Shanghai."""
 HOUR, DAY = 3_600.0, 86_400.0
 TRACE_LINES = 4_000
-SETTLING_SECONDS = 8 * DAY
+SETTLING_SECONDS = 14 * DAY
 SELDOM = {"commit": 0.2, "open_session": 0.3, "rejoin": 0.3}
 """Commits that would take all the kills, being the most."""
 DOWN_SECONDS = (1.0, 8_000.0)

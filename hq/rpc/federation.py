@@ -27,6 +27,7 @@ from common.courier.bell import Bell
 from common.courier.cursor import Place
 from common.courier.log import Entry, LogPosition
 from common.courier.standing import Standing, Written
+from common.delivery import fence as restore_fence
 from common.delivery.fence import Fence
 from common.kernel.incarnation import WentBack
 from common.kernel.refusal import Fault, Refusal, invalid
@@ -194,6 +195,8 @@ class Watch:
         asked = request.max_duration.ToNanoseconds() / 1e9
         self._until = of.clock.monotonic() + min(asked or of.pace.watch_max, of.pace.watch_max)
         self._spoke_at = float("-inf")
+        self._told_all = False
+        """The reader was told that it knows everything, and that still holds."""
 
     async def responses(self) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
         while not self._of.draining and self._of.clock.monotonic() < self._until:
@@ -204,14 +207,18 @@ class Watch:
                 async for response in self._reset():
                     yield response
             elif isinstance(step, int):
-                if self._quiet_seconds() >= self._of.pace.progress:
+                if self._has_news(step) or self._quiet_seconds() >= self._of.pace.progress:
+                    self._told_all = step == self._place.sequence
                     yield self._spoken(feed_pb2.WatchFeedResponse(progress=self._progress(step)))
                 await self._of.bell.wait(self._province, self._topic, heard, self._patience())
             else:
                 self._place = Place(self._place.epoch, step[-1].sequence, step[-1].chain)
+                self._told_all = False
+                await self._kept()
                 yield self._spoken(_batch(step))
 
     async def _reset(self) -> AsyncIterator[feed_pb2.WatchFeedResponse]:
+        self._told_all = False
         self._place, pieces = await self._of.write(link.reset, self._province, self._topic, self._fence, self._place)
         reset = feed_pb2.FeedReset(
             epoch=self._place.epoch,
@@ -222,7 +229,18 @@ class Watch:
         yield self._spoken(feed_pb2.WatchFeedResponse(reset=reset))
         for piece in pieces:
             payload = await self._of.read(link.payload, piece)
+            await self._kept()
             yield self._spoken(_batch([Entry(0, payload, 0)]))
+
+    async def _kept(self) -> None:
+        """What HQ leases it must not forget: nothing of it is told before the mark is beside the store."""
+        mark = (await self._of.read(restore_fence.load)).mark
+        if not await self._of.fence.keep(mark):
+            raise Refusal(Fault.DRAINING, "DRAINING", "HQ begins anew; watch again", retry_seconds=1.0)
+
+    def _has_news(self, head: int) -> bool:
+        """The reader knows everything now, and was not told so yet."""
+        return head == self._place.sequence and not self._told_all
 
     def _progress(self, head: int) -> feed_pb2.FeedProgress:
         return feed_pb2.FeedProgress(head_cursor=head, server_time=Timestamp(seconds=self._of.clock.now()))

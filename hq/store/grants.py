@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import Connection, bindparam, insert, select
 
-from common.delivery import ledger, policies, vault
+from common.delivery import fence, ledger, policies, vault
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
@@ -45,6 +45,7 @@ def acquire(connection: Connection, province: str, request: GrantRequest, now: i
     if granted:
         ledger.put_work_order(connection, order)
         ledger.insert_block(connection, block)
+        fence.raise_mark(connection)
         feed.put(connection, province, [order, block], now)
     name = order.name if granted else ""
     row = {"work_order": name, "digest": digest, "reasons": block.reasons.tobytes(), "answered_at": now}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from common.delivery import policies
+from common.delivery import fence, policies
 from common.delivery.policies import VERSION_MAX
 from common.delivery.policy_document import parsed, refused, source_of
 from common.delivery.tables import incarnation, policy, work_order
@@ -78,6 +78,7 @@ def apply(connection: Connection, text: str, document: str, now: int) -> Applied
     version = _next(connection)
     row = {"version": version, "document": document, "received_at": now, "objection": ""}
     connection.execute(_INSERT, row)
+    fence.raise_mark(connection)
     told = provinces.enrolled(connection)
     for code in told:
         feed.put(connection, code, [PolicyDocument(version, document)], now)
@@ -113,7 +114,8 @@ def at_provinces(connection: Connection) -> list[AtProvince]:
 
 
 def _anybody_contacted(connection: Connection) -> bool:
-    return connection.execute(_ANY_WORK_ORDER).first() is not None
+    """Or may have: a province that was here once contacts people on its own account."""
+    return any(connection.execute(query).first() is not None for query in (_ANY_WORK_ORDER, _CONNECTED))
 
 
 def _earlier(connection: Connection, new: Policy, now: int) -> Sequence[Policy]:

@@ -85,7 +85,7 @@ def _told(
     if isinstance(value, PolicyEvent):
         policies.heard(connection, province, value, now)
         return []
-    return feed.tell(connection, _taken(connection, province, value), now, but=province)
+    return feed.tell(connection, _taken(connection, province, value, now), now, but=province)
 
 
 def _decision(connection: Connection, order: WorkOrder, made: Decision) -> None:
@@ -148,17 +148,17 @@ def _reject(connection: Connection, order: WorkOrder, now: int) -> None:
     ledger.set_state(connection, order.name, WorkOrderState.REJECTED)
 
 
-def _taken(connection: Connection, province: str, said: feed.People) -> feed.People:
+def _taken(connection: Connection, province: str, said: feed.People, now: int) -> feed.People:
     """Anyone may stop anyone and take a consent back; the rest is believed of the province where the person is at home.
 
     Answers what others are to be told.
     """
     if isinstance(said, Stops):
         taken = said.take(np.flatnonzero(~said.lifted | _at_home(connection, province, said.keys)))
-        return taken.take(stops.put_stops(connection, taken))
+        return taken.take(stops.put_stops(connection, taken, now))
     if isinstance(said, Consents):
         agreed = said.take(np.flatnonzero(said.withdrawn | ~_at_home_elsewhere(connection, province, said.keys)))
-        return agreed.take(consents.put_consents(connection, agreed))
+        return agreed.take(consents.put_consents(connection, agreed, now))
     at_home, elsewhere = (each(connection, province, said.keys) for each in (_at_home, _at_home_elsewhere))
     return forgetting.take(connection, said.take(np.flatnonzero(at_home | ~(said.lifted | elsewhere))))
 

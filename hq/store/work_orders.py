@@ -80,6 +80,7 @@ def cut(connection: Connection, order: WorkOrder, blocks: Iterable[TaskBlock], n
     for block in new:
         ledger.insert_block(connection, block)
     if order.node != HQ_NODE and known.state is not WorkOrderState.REJECTED:
+        fence.raise_mark(connection)
         feed.put(connection, order.node, new, now)
 
 

@@ -104,7 +104,7 @@ class HqClient:
         self._instance_id = uuid.uuid4().hex
         self._opened = link_pb2.OpenSessionResponse()
         self.heard_at: dict[str, float] = {}
-        """Monotonic seconds at which HQ last spoke, by topic: how fresh the stops are."""
+        """By topic, at what monotonic second this node knew all that HQ had to tell: how fresh the stops are."""
         self.ousted = False
         """Another instance of this province holds the session: there may be a copy of this node."""
         self.clock_off_seconds = 0
@@ -282,8 +282,10 @@ class HqClient:
             return Contacts.NOBODY
         return Contacts.ALL if abs(self.clock_off_seconds) <= CLOCK_MARGIN_SECONDS else Contacts.OWN
 
-    def hear(self, topic: str) -> None:
-        self.heard_at[topic] = self._clock.monotonic()
+    def hear(self, topic: str, said_at: int) -> None:
+        """HQ said at `said_at`, by its clock, that it has no more to tell than is applied here."""
+        ago = self._clock.now() + self.clock_off_seconds - said_at
+        self.heard_at[topic] = self._clock.monotonic() - max(0, ago)
 
 
 class Watcher:
@@ -315,7 +317,9 @@ class Watcher:
                 if response is grpc.aio.EOF:
                     return
                 await self._take(response, reading)
-                self._client.hear(self._topic)
+                progress = response.progress
+                if response.HasField("progress") and reading.caught_up(progress.head_cursor):
+                    self._client.hear(self._topic, progress.server_time.seconds)
                 back_off.reset()
         finally:
             call.cancel()

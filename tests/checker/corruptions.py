@@ -29,6 +29,7 @@ from deploy.checker.world import (
     Stops,
     WorkOrder,
     World,
+    contact_dates,
     ledger,
 )
 
@@ -379,8 +380,9 @@ def rewritten(old: Block, row: int, **cells: int) -> Block:
     for name, cell in cells.items():
         columns[name][row] = cell
     new = replace(old, **columns)
+    dates = contact_dates(new.states, new.submitted_at, new.settled_at)
     counted = np.bincount(new.states, minlength=9)[1:9]
-    return replace(new, counters=tuple(counted.tolist()), last_submitted_at=int(new.submitted_at.max()))
+    return replace(new, counters=tuple(counted.tolist()), last_submitted_at=int(dates.max()))
 
 
 @breaks("sums_close")
@@ -518,7 +520,8 @@ def a_result_never_arrived(random: Random, world: World) -> World | None:
 
 @breaks("ledgers_agree")
 def a_block_never_arrived(random: Random, world: World) -> World | None:
-    chosen = some(random, ((node, each) for node in world.nodes[1:] for each in node.ledger.blocks))
+    present = [node for node in world.nodes[1:] if not node.fenced_at]
+    chosen = some(random, ((node, each) for node in present for each in node.ledger.blocks))
     if chosen is None or not world.settled:
         return None
     return with_block(world, *chosen, None)

@@ -17,8 +17,10 @@ from adapters.channels.journal import Journal
 from common.courier import cursor, log
 from common.courier import tables as courier_tables
 from common.courier.cursor import Place
-from common.delivery import ledger, vault
+from common.delivery import consents, ledger, stops, vault
 from common.delivery import tables as delivery_tables
+from common.kernel.consent import Consents
+from common.kernel.stop import stops_of
 from common.kernel.task import TaskEvent, TaskReason
 from common.kernel.task_block import TaskBlock, advance, open_block
 from common.kernel.work_order import WorkOrder, WorkOrderState
@@ -146,6 +148,30 @@ def test_half_a_record_at_the_end_of_a_journal_does_not_count(files: Files) -> N
     files.accept(np.array([4], dtype=np.uint32), START + 60)
     files.journal.write_bytes(files.journal.read_bytes()[: len(whole) + 20])
     assert broken(files) == set()
+
+
+def test_a_contact_after_a_stop_its_node_had_written_down_is_found(files: Files) -> None:
+    at = np.array([START - 200], dtype=np.uint32)
+    stop = stops_of(KEYS[:1], at, np.zeros(1, dtype=np.bool_))
+    for store in (files.hq, files.province):
+        files.write(store, stops.put_stops, stop, START - 10)
+    assert broken(files) == set(), "it was written down too late to keep the message back"
+    files.spoil(files.province, f"UPDATE stop SET heard_at = {START - 100}")
+    assert broken(files) == {"stops_honoured"}
+
+
+def test_a_contact_whose_consent_was_withdrawn_is_found(files: Files) -> None:
+    for store in (files.hq, files.province):
+        files.spoil(store, "UPDATE work_order SET purpose = 'location'")
+    assert broken(files) == {"consents_held"}
+    times = np.full(10, START - 1_000, dtype=np.uint32), np.full(10, START + 90_000, dtype=np.uint32)
+    agreed = Consents(KEYS, ["location"] * 10, ["form 1"] * 10, *times, np.zeros(10, dtype=np.bool_))
+    for store in (files.hq, files.province):
+        files.write(store, consents.put_consents, agreed, START - 900)
+    assert broken(files) == set()
+    for store in (files.hq, files.province):
+        files.write(store, consents.put_consents, replace(agreed, withdrawn=np.arange(10) == 4), START - 600)
+    assert broken(files) == {"consents_held"}
 
 
 def test_a_number_that_no_vault_knows_is_a_contact_with_a_stranger(files: Files) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from common.courier.tables import log_entry
 from common.delivery import consents, erasures, forgetting, ledger, orders, stops, vault
 from common.kernel.consent import Consents
 from common.kernel.erasure import Erasures, erasures_of
@@ -168,6 +169,19 @@ def test_what_was_on_its_way_when_somebody_was_erased_arrives_without_them(world
             await until(lambda: there.do(ledger.received, order.name) == 10)
             stored = there.do(ledger.load_block, order.name, 0)
             assert set(texts) - set(stored.texts) == {f"给{AT_45}"}
+
+    asyncio.run(story())
+
+
+def test_what_is_issued_to_somebody_erased_leaves_hq_without_a_text(world: Begin) -> None:
+    async def story() -> None:
+        async with world() as w:
+            order, keys = work_order("45", 10), np.arange(1, 11)
+            w.hq.do(people.erase, AT_45, NOW)
+            texts = tuple(f"给{key}" for key in keys)
+            w.issue(order, open_block(order.name, 0, keys, texts, np.arange(10, dtype=np.uint32)))
+            sent = b"".join(w.hq.do(lambda connection: connection.execute(select(log_entry.c.payload)).scalars().all()))
+            assert [text for text in texts if text.encode() not in sent] == [f"给{AT_45}"]
 
     asyncio.run(story())
 

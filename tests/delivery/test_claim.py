@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from common.delivery import ledger, stops, vault
 from common.delivery.claim import claim, reclaim, take
 from common.delivery.orders import put_orders
+from common.delivery.receipts import apply_receipts
 from common.delivery.record import NO_ANSWER, record
-from common.kernel.channel import Channel, SendOutcome, VendorTerms
+from common.kernel.channel import Channel, Receipts, ReceiptStage, SendOutcome, VendorTerms
 from common.kernel.order import OrderChange, OrderRecords
 from common.kernel.policy import SUBMIT_SECONDS
 from common.kernel.stop import Stops, stops_of
@@ -223,3 +224,22 @@ def test_a_message_first_taken_at_its_second_sending_was_a_contact_then(
         # Throttled now, perhaps taken before: nobody may say it was no contact.
         assert block.states.tolist() == [TaskState.SUBMITTED] * 2 + [TaskState.SUBMITTING] * 2
         assert done.pending == 2
+
+
+def test_a_receipt_faster_than_the_answer_leaves_the_contact_its_true_date(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    """Who counts contacts hears of it: the budget would else be free too early."""
+    with undone(sqlite) as connection:
+        order = issue(connection, people(1))
+        claim(connection, order, 0, NOON, channel, 10, memo)
+        again = reclaim(connection, order, 0, NOON + 300, channel, TERMS, memo)
+        first, stages = np.zeros(1, np.uint32), np.array([ReceiptStage.DELIVERED], np.uint8)
+        delivered = Receipts("sms", [order.name], first, first, stages, np.array([NOON + 300], np.uint32))
+        apply_receipts(connection, delivered, NOON + 300, memo)
+        record(connection, again, np.array([SendOutcome.ACCEPTED], np.uint8), True, NOON + 301, memo)
+        block = ledger.load_block(connection, order.name, 0)
+        assert block is not None
+        assert block.states.tolist() == [TaskState.DELIVERED]
+        assert block.submitted_at.tolist() == [NOON + 301]
+        assert memo.settled_rows == [(order.name, 0)] * 2

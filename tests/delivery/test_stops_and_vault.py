@@ -12,8 +12,8 @@ from common.runtime.database import Database
 
 SCOPES = (StopScope.ALL, StopScope.REFUSED, StopScope.BLACKLIST, StopScope.CALL)
 entries = st.lists(
-    st.tuples(st.integers(1, 5), st.sampled_from(SCOPES), st.integers(100, 104), st.booleans()),
-    min_size=1,
+    st.tuples(st.integers(2, 4), st.sampled_from(SCOPES), st.integers(100, 104), st.booleans()),
+    min_size=6,
     max_size=30,
 )
 
@@ -29,7 +29,7 @@ def stop_of(keys: list[int], at: list[int], *, lifted: bool = False) -> Stops:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(entries=entries, cuts=st.lists(st.integers(1, 29), max_size=3))
+@given(entries=entries, cuts=st.lists(st.integers(1, 29), min_size=1, max_size=4))
 def test_the_latest_stop_or_lifting_of_a_scope_wins_in_any_batches(
     sqlite: Database, undone: Any, entries: Any, cuts: Any
 ) -> None:
@@ -44,8 +44,8 @@ def test_the_latest_stop_or_lifting_of_a_scope_wins_in_any_batches(
         known = stops.all_stops(connection)
         stored = zip(known.keys.tolist(), known.scopes.tolist(), known.stopped_at.tolist(), known.lifted, strict=True)
         assert {(key, scope): (at, bool(lifted)) for key, scope, at, lifted in stored} == expected
-        keys, scopes, stopped_at = stops.standing_between(connection, 2, 4)
-        standing = sorted((*of, at) for of, (at, lifted) in expected.items() if not lifted and 2 <= of[0] <= 4)
+        keys, scopes, stopped_at = stops.standing_between(connection, 3, 4)
+        standing = sorted((*of, at) for of, (at, lifted) in expected.items() if not lifted and 3 <= of[0] <= 4)
         assert list(zip(keys.tolist(), scopes.tolist(), stopped_at.tolist(), strict=True)) == standing
 
 
@@ -55,6 +55,16 @@ def test_a_stop_known_already_is_no_news(database: Database) -> None:
         assert stops.put_stops(connection, stop_of([5, 3], [10, 11])).tolist() == [1]
         assert stops.put_stops(connection, stop_of([5, 3], [9, 9], lifted=True)).tolist() == []
         assert stops.standing_between(connection, 0, 9)[0].tolist() == [3, 5]
+
+
+def test_an_older_word_on_a_scope_never_overwrites_a_newer_one(database: Database) -> None:
+    for scope in StopScope:
+        for at, lifted, news in ((10, False, [0]), (9, True, []), (12, True, [0]), (11, False, []), (12, False, [0])):
+            with database.transaction() as connection:
+                said = stops_from([(5, scope, at, lifted)])
+                assert stops.put_stops(connection, said).tolist() == news, (scope, at)
+    with database.snapshot() as connection:
+        assert stops.standing_between(connection, 5, 5)[1].tolist() == [int(scope) for scope in StopScope]
 
 
 def test_one_scope_says_nothing_of_another(database: Database) -> None:

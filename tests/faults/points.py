@@ -14,6 +14,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "database.probe",
         "desk.apply",
         "federation.open",
+        "fence.start",
         "lane.take",
         "link.append",
         "link.commit",
@@ -21,6 +22,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "record.record",
         "runner.sweep_blocks",
         "sessions.close",
+        "sessions.close_all",
         "source_follower.apply",
         "sweep.finish_all",
         "work_orders.begin_cut",
@@ -33,6 +35,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     "province": (
         "database.probe",
         "desk.apply",
+        "fence.start",
         "lane.take",
         "link.apply",
         "link.committed",
@@ -50,6 +53,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     ),
     "restore": ("fence.begin", "fence.give_up", "link.reset"),
     "grant": ("link.acquire",),
+    "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
     "hq": ("audience.save", "fence.write", "selection.freeze"),
@@ -58,6 +62,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "vendor": ("journal.append", "journal.open"),
     "bss": ("order_log.append",),
     "command": ("snapshots.announce", "snapshots.write"),
+    "person": ("selection.remove", "snapshots.replace", "snapshots.sweep"),
 }
 
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("given_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("heard_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("subscriber_key", "purpose"),
         sqlite_with_rowid=False,
     )
@@ -148,6 +149,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("stopped_at", sa.BigInteger(), nullable=False),
         sa.Column("lifted", sa.Boolean(), nullable=False),
+        sa.Column("heard_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("subscriber_key", "scope"),
         sqlite_with_rowid=False,
     )
