@@ -51,6 +51,7 @@ WORDS: dict[str, Words] = {
     "left": Words("剩", "left"),
     "conflicts": Words("让位于", "Lost to"),
     "none": Words("无", "nobody"),
+    "ahead": Words("同时到期且优先或同级, 未计入", "due by then with no lower priority, and not counted here"),
     "cost": Words("成本", "Cost"),
     "effect": Words("可检出效果", "Detectable effect"),
     "rise": Words("办理率上升至少", "a rise of the order rate by"),
@@ -89,6 +90,9 @@ class _Page:
         yield from self._provinces()
         yield from self._caps()
         yield self._line("conflicts", self._conflicts())
+        if document["ahead"]:
+            told = [f"{each['campaign']} {self._said('wave')} {each['wave']}" for each in document["ahead"]]
+            yield Text(f"{self._said('ahead')}: {', '.join(told)}", style="yellow")
         yield self._line("cost", f"¥{document['cost_fen'] / 100:,.2f}")
         yield self._line("effect", self._effect())
         yield Text(f"{self._said('next')}: {self._next()}", style="cyan")

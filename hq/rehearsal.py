@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, func, select
 
 from common.delivery import facts, ledger, policies, vault
@@ -19,8 +20,9 @@ from common.kernel.policy import Policy, quiet_until
 from common.kernel.refusal import conflict
 from common.kernel.task import TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, open_block
-from common.kernel.work_order import WorkOrder
+from common.kernel.work_order import HQ_NODE, WorkOrder
 from hq.audience import Audience, HoldOut, Manifest, Warehouse, build_audience, load_audience
+from hq.campaign_file import load
 from hq.campaigns import Campaign, CampaignState
 from hq.dry_run import Document, Tally, Wave, Whose, dry_run_of
 from hq.planner import AUDIENCES, BLOCKS_A_TRANSACTION, contactable_keys, divided, with_erased
@@ -61,7 +63,7 @@ class Rehearsal:
                 _rehearse(connection, campaign, wave, share, tally)
         state = stored.state.name.lower() if stored else "file"
         told = dry_run_of(campaign, state, wave, whose, tally, _base_rate(connection, warehouse, campaign, wave.at))
-        return told | {"waits": leases.fenced(connection, now)}
+        return told | {"ahead": _ahead(connection, campaign, wave.at), "waits": leases.fenced(connection, now)}
 
     def _people(self, campaign: Campaign, stored: StoredCampaign | None) -> tuple[Warehouse, Audience]:
         """The approved audience; before approval the one that approval would make now."""
@@ -106,6 +108,17 @@ def _chosen(
     return [chosen], Whose(before, 0, before - len(chosen), meant, warehouse.version)
 
 
+def _ahead(connection: Connection, campaign: Campaign, at: int) -> list[Document]:
+    """Waves of other campaigns that will be due by then and go first, or share a channel's places."""
+    others = [load(stored.yaml) for stored in campaigns.active(connection) if stored.name != campaign.name]
+    return [
+        {"campaign": other.name, "wave": each.number, "priority": other.priority}
+        for other in sorted(others, key=lambda other: (-other.priority, other.name))
+        for each in campaigns.waves(connection, other.name)
+        if other.priority >= campaign.priority and each.state is not WaveState.CUT and each.select_at <= at
+    ]
+
+
 def _rehearse(connection: Connection, campaign: Campaign, wave: Wave, share: Share, tally: Tally) -> None:
     """Issue and claim some people of one work order, whose keys rise from each call to the next."""
     place = share.channel, share.node
@@ -120,7 +133,13 @@ def _rehearse(connection: Connection, campaign: Campaign, wave: Wave, share: Sha
             tally.issued[place] += int(np.count_nonzero(contacted))
             tally.spend(issued.considered, issued.rivals, contacted)
             codes[contacted] = _claimed(connection, order, issued.block.keys[contacted], tally.policy, wave.at)
-            tally.add(place, vault.provinces_of(connection, issued.block.keys), codes)
+            tally.add(place, _homes(connection, order, issued.block.keys), codes)
+
+
+def _homes(connection: Connection, order: WorkOrder, keys: Keys) -> NDArray[np.int64]:
+    if order.node == HQ_NODE:
+        return vault.provinces_of(connection, keys)
+    return np.full(len(keys), int(order.node), dtype=np.int64)
 
 
 def _transactions(order: WorkOrder, keys: Keys) -> Iterator[list[TaskBlock]]:

@@ -6,10 +6,11 @@ import asyncio
 import json
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ class Database:
         self._writes = _engine(url, "BEGIN IMMEDIATE")
         self._reads = _engine(url, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "store-write")
+        self._ahead: deque[Callable[[], None]] = deque()
         self._readers = ThreadPoolExecutor(READERS, "store-read")
         self.busy_seconds: defaultdict[str, float] = defaultdict(float)
         """How long each kind of work (by function) kept a store thread."""
@@ -74,12 +76,18 @@ class Database:
         with self._answering("reading"), self._reads.begin() as connection:
             yield connection
 
-    async def write(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def write(self, work: Callable[..., T], *arguments: Any, ahead: bool = False) -> T:
         """`work(connection, *arguments)` in one transaction on the node's one writer thread.
 
-        Raises StoreUnavailable; then whether it was committed is not known.
+        `ahead` of all that waits for that thread, as stops travel ahead of bulk. Raises StoreUnavailable; then whether
+        it was committed is not known.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work, arguments)
+        if not ahead:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self._write_next, work, arguments)
+        done: Future[T] = Future()
+        self._ahead.append(partial(_fulfil, done, partial(self._write, work, arguments)))
+        self._writer.submit(self._catch_up)
+        return await asyncio.wrap_future(done)
 
     async def read(self, work: Callable[..., T], *arguments: Any) -> T:
         """`work(connection, *arguments)` over one snapshot, beside the writer. Raises StoreUnavailable."""
@@ -100,6 +108,15 @@ class Database:
         """Whether the store takes and tells what it is asked, and in good time. Needs somebody to `watch`."""
         since = self._writing_since
         return not self._trouble and (since is None or time.perf_counter() - since < STUCK_SECONDS)
+
+    def _write_next(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        self._catch_up()
+        return self._write(work, arguments)
+
+    def _catch_up(self) -> None:
+        """Do what is to go ahead."""
+        while self._ahead:
+            self._ahead.popleft()()
 
     def _write(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         self._writing_since = time.perf_counter()
@@ -151,6 +168,14 @@ class Database:
         self._readers.shutdown()
         self._writes.dispose()
         self._reads.dispose()
+
+
+def _fulfil(done: Future[T], work: Callable[[], T]) -> None:
+    if done.set_running_or_notify_cancel():
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it is to have it
+            done.set_exception(error)
 
 
 def _probe(connection: Connection) -> None:

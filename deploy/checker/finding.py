@@ -27,7 +27,7 @@ class Finding:
         return self.broken == 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Tally:
     """Adds up one finding over nodes or logs."""
 

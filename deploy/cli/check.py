@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from common.kernel.refusal import invalid, missing
 
 if TYPE_CHECKING:
     from deploy.checker.finding import Finding
+    from deploy.checker.sources import Sources
 
 HQ = "hq"
 
@@ -27,13 +29,15 @@ def check(
     settled: Annotated[bool, typer.Option("--settled", help="All had time to arrive: queues must be empty.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Nodes are running: skip what needs one instant.")] = False,
     connected: Annotated[bool, typer.Option("--connected", help="No link was ever down.")] = False,
+    watch: Annotated[
+        float, typer.Option(min=0, help="Look again after so many seconds: nothing may have gone back.")
+    ] = 0.0,
     margin: Annotated[int, typer.Option(min=0, help="Seconds by which vendors' and nodes' clocks may differ.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Check every promise against the stores and the vendors' journals; exit 1 where one is broken."""
     # Not at the top: every command would wait for it.
-    from deploy.checker.check import examine
-    from deploy.checker.sources import Sources, UnreadableError, read
+    from deploy.checker.sources import Sources
 
     stores = {HQ: hq} | dict(_named("--province", each) for each in province)
     journals: defaultdict[str, list[Path]] = defaultdict(list)
@@ -43,13 +47,26 @@ def check(
         journals[name].append(_file(Path(path)))
     federation_key = _file(key).read_bytes() if key else b""
     sources = Sources(stores, journals, federation_key, settled, live, connected, margin)
-    try:
-        found = examine(read(sources))
-    except UnreadableError as error:
-        raise missing(str(error)) from error
+    found = _look(sources, watch)
     broken = sum(not finding.holds for finding in found)
     typer.echo(json.dumps(_document(found), ensure_ascii=False)) if as_json else _show(found)
     raise typer.Exit(1 if broken else 0)
+
+
+def _look(sources: Sources, watch_seconds: float) -> list[Finding]:
+    from deploy.checker.check import examine
+    from deploy.checker.progress import compare
+    from deploy.checker.sources import UnreadableError, read
+
+    try:
+        world = read(sources)
+        if not watch_seconds:
+            return examine(world)
+        time.sleep(watch_seconds)
+        later = read(sources)
+    except UnreadableError as error:
+        raise missing(str(error)) from error
+    return examine(later) + compare(world, later)
 
 
 def _named(option: str, text: str) -> tuple[str, str]:

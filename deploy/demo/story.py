@@ -169,7 +169,7 @@ class Story:
             wave = (await hq.status(self.campaign.name)).waves[number - 1]
             self._show(number, wave)
             silent = motion.silent_messages(self.local, self.world, number)
-            return wave.work_orders > 0 and wave.open + wave.in_flight <= silent and await self._still()
+            return _cut(wave) and wave.open + wave.in_flight <= silent and await self._still()
 
         await self._until(f"wave {number} to settle", SETTLE_SECONDS_MAX, settled)
         self.tell.step("wave_done", number=number)
@@ -186,7 +186,7 @@ class Story:
 
         async def cut() -> bool:
             wave = (await hq.status(self.campaign.name)).waves[1]
-            return wave.work_orders > 0 and await self._still()
+            return _cut(wave) and await self._still()
 
         await self._until("wave 2 to be cut", SETTLE_SECONDS_MAX, cut)
         self._step_to(self.world.midnight + 4 * DAY + HOUR)
@@ -250,6 +250,11 @@ class Story:
                     return
             await asyncio.sleep(POLL_SECONDS)
         raise DemoFailedError(f"waited {seconds:.0f} s for {what}; the logs are in {self.local.logs}")
+
+
+def _cut(wave: pb.Wave) -> bool:
+    """Whether everybody chosen has a task: HQ may have to wait with a province whose clock it has yet to hear."""
+    return wave.work_orders > 0 and wave.issued + wave.unreachable == wave.selected
 
 
 def _world(campaign: Campaign, seed: int) -> World:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert
 
 from common.courier.cursor import Place
 from common.courier.standing import Standing
+from common.delivery import fence
 from common.delivery.claim import Contacts
 from common.delivery.outlet import Outlet
 from common.kernel.channel import CHANNELS, Level
@@ -59,6 +60,7 @@ class Watch:
     fence: int
     place: Place
     spoke_at: float = 0.0
+    told_all: bool = False
     serving: bool = False
     pieces: list[feed.Piece] = field(default_factory=list)
 
@@ -68,6 +70,9 @@ class Headquarters(Node):
         super().__init__(world, HQ_NODE, {n: c for n, c in CHANNELS.items() if c.level is Level.ONE})
         self.cbss = Source[OrderRecords]("cbss", "orders")
         self._watches: dict[tuple[str, str], Watch] = {}
+
+    def serve(self) -> None:
+        self.write(sessions.close_all)
 
     def outlet_of(self, clock: GuardedClock) -> Outlet:
         return HqOutlet(clock)
@@ -211,14 +216,17 @@ class Headquarters(Node):
         try:
             step = self.read(link.look, province, topic, fence, watch.place, WINDOW)
             if step is None:
+                watch.told_all = False
                 watch.place, watch.pieces = self.write(link.reset, province, topic, fence, watch.place)
                 self._say(watch, watch.reader.reset, watch.place, len(watch.pieces))
                 self._plan_piece(watch)
             elif isinstance(step, int):
-                if not watch.spoke_at:
-                    self._say(watch, watch.reader.progress)
-            else:
+                if not watch.told_all:
+                    watch.told_all = step == watch.place.sequence
+                    self._say(watch, watch.reader.progress, step, self.clock.now())
+            elif self._kept():
                 watch.place = Place(watch.place.epoch, step[-1].sequence, step[-1].chain)
+                watch.told_all = False
                 self._say(watch, watch.reader.batch, step)
                 self._plan_serving(watch)
         except Refusal as refusal:
@@ -232,9 +240,13 @@ class Headquarters(Node):
             self._plan_serving(watch)
 
     def _piece(self, watch: Watch) -> None:
-        if self._watches.get((watch.reader.province, watch.topic)) is watch:
+        if self._watches.get((watch.reader.province, watch.topic)) is watch and self._kept():
             self._say(watch, watch.reader.piece, self.read(link.payload, watch.pieces.pop(0)))
             self._plan_piece(watch)
+
+    def _kept(self) -> bool:
+        """As the real watch: the mark is beside the store before anything is told."""
+        return at_once(self.fence.keep(self.read(fence.load).mark))
 
     def _say(self, watch: Watch, act: object, *arguments: object) -> None:
         watch.spoke_at = self.world.network.stream(

@@ -45,6 +45,7 @@ class _Watching:
     number: int
     reading: Reading
     heard: bool = False
+    caught_up: bool = False
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Link:
         )  # fmt: skip
         self._session = 0
         self._fence = 0
+        self._told_process = 0
         self._number = 0
         self._waiting: list[tuple[int, Any, tuple[Any, ...]]] = []
         self._watching: dict[str, _Watching] = {}
@@ -161,9 +163,10 @@ class Link:
             self._waiting.append((self._session, act, arguments))
 
     def try_again(self) -> None:
-        """HQ may be reachable by now. One that does not trust its clock is told the time."""
+        """HQ may be reachable by now. One that started again, or does not trust its clock, hears of the session."""
         if self._reachable():
-            if self._pushing and not self._hq.working:
+            if self._pushing and (not self._hq.working or self._told_process != self._hq.life):
+                self._told_process = self._hq.life
                 self.node.plan(self.node.world.random.random(), self._in_session, self._session, self._tell_time, ())
             waiting, self._waiting = self._waiting, []
             for each in waiting:
@@ -185,10 +188,10 @@ class Link:
             self.node.plan(SILENCE_SECONDS, self._listen, topic, watching.number)
 
     def may_contact(self, stop_freshness_seconds: int) -> Contacts:
-        """An HQ that has nothing to say says so, on a watch that works."""
+        """An HQ that has nothing to say says so, again and again, on a watch that works."""
         watching = self._watching.get("control")
-        if watching is not None and watching.heard and self._speaks("control", watching.number):
-            self._client.hear("control")
+        if watching is not None and watching.caught_up and self._speaks("control", watching.number):
+            self._client.hear("control", self._hq.clock.now())
         contacts: Contacts = self._client.may_contact(stop_freshness_seconds)
         return contacts
 
@@ -224,11 +227,14 @@ class Link:
             return None
         watching = self._watching[topic]
         watching.heard = True
-        self._client.hear(topic)
+        watching.caught_up = False
         return watching.reading
 
-    def progress(self, topic: str, number: int) -> None:
-        self._hears(topic, number)
+    def progress(self, topic: str, number: int, head: int, said_at: int) -> None:
+        reading = self._hears(topic, number)
+        if reading is not None and reading.caught_up(head):
+            self._watching[topic].caught_up = True
+            self._client.hear(topic, said_at)
 
     def reset(self, topic: str, number: int, place: Place, pieces: int) -> None:
         reading = self._hears(topic, number)

@@ -78,7 +78,7 @@ class Network:
 
         Answers when it arrives.
         """
-        arrives = max(self._timeline.now + self.delay(), last + 0.001)
+        arrives: float = max(self._timeline.now + self.delay(), last + 0.001)
         wait = arrives - self._timeline.now
         if self._happens(self.weather.loss * BREAKS):
             self._timeline.after(wait, broken)

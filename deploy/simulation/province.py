@@ -65,6 +65,7 @@ class Province(Node):
             self.wake_lanes,
             self.link.acquire,
             lambda: not self.fence.closed,
+            link.knows_hq,
         )
         self.link.open()
 

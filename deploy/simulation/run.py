@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -75,7 +75,7 @@ def run_seeds(seeds: Sequence[int], asked: Asked) -> list[Ended]:
         leave_out(())
 
 
-def run(asked: Asked, jobs: int) -> Iterator[Ended]:
+def run(asked: Asked, jobs: int) -> Generator[Ended, None, None]:
     """All seeds, in about their order; closing the iterator ends the work."""
     seeds = range(asked.first, asked.first + asked.seeds)
     tasks = (seeds[start : start + SEEDS_A_TASK] for start in range(0, len(seeds), SEEDS_A_TASK))

@@ -30,6 +30,9 @@ def plan(world: World, seconds: float) -> None:
         world.timeline.after(seconds * random.random(), _local_request, world, f"r{number}")
     if random.random() < 0.8:
         world.hq.receive(world.hq.apply_policy, policies.document(random))
+    else:
+        # Before anybody was contacted HQ takes any policy, and of a province's own contacts it may not have heard.
+        world.timeline.after(0, _campaign, world, "first")
     for _ in range(random.choice((0, 0, 1, 2))):
         world.timeline.after(seconds * random.random(), _policy, world)
     for number in range(random.randint(1, 3) if world.has_orders else 0):

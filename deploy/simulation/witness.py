@@ -13,7 +13,7 @@ from common.delivery.claim import Claimed
 from common.delivery.policies import understood
 from common.kernel.channel import CHANNELS
 from common.kernel.policy import DEFAULT, SUBMIT_SECONDS, Policy, Scope
-from common.kernel.task import TERMINAL, TaskReason
+from common.kernel.task import TERMINAL, TaskState
 from common.kernel.task_block import BLOCK_ROWS
 from common.kernel.work_order import HQ_NODE, WorkOrder, WorkOrderState
 from deploy.simulation.people import key_of
@@ -261,8 +261,9 @@ def _agree(mine: _Block | None, theirs: _Block | None, restored: bool) -> bool:
     if mine is None or theirs is None or not restored:
         return mine == theirs
     rows = zip(mine[1], mine[2], theirs[1], theirs[2], strict=True)
+    # What a node forgot it may never learn again, and says so.
     return mine[0] == theirs[0] and all(
-        (state, why) == (other, reason) or TaskReason.RESTORED in (why, reason) for state, why, other, reason in rows
+        (state, why) == (other, reason) or TaskState.UNKNOWN in (state, other) for state, why, other, reason in rows
     )
 
 

@@ -142,7 +142,7 @@ class World:
 
     def spread(self, least: float, most: float) -> float:
         """As likely between 1 and 10 as between 10 and 100."""
-        return least * (most / least) ** self.random.random()
+        return float(least * (most / least) ** self.random.random())
 
     def _begin(self) -> None:
         self.hq.set_up(_enroll, [province.name for province in self._provinces.values()], self.people)
@@ -174,7 +174,7 @@ def _enroll(connection: Connection, codes: list[str], people: list[Person]) -> N
 
 
 def _know(connection: Connection, people: list[Person]) -> None:
-    columns = {
+    columns: dict[str, bulk.Column] = {
         "subscriber_key": [person.key for person in people],
         "msisdn": [person.msisdn for person in people],
         "province": [int(person.home) for person in people],

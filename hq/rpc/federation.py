@@ -38,7 +38,7 @@ from common.wire import codec, versions
 from common.wire.columns import MESSAGE_BYTES_MAX, malformed
 from common.wire.grant_codec import read_grant_request
 from common.wire.server import Context, caller
-from common.wire.streams import OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
+from common.wire.streams import CONTROL_LANE, OUTBOX_STREAMS, TOPICS, outbox_name, topic_name
 from hq import link
 from hq.link import Opened, Pushed
 from hq.store import feed, sessions
@@ -104,9 +104,9 @@ class Federation:
     def drain(self) -> None:
         self.draining = True
 
-    async def write(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def write(self, work: Callable[..., T], *arguments: Any, ahead: bool = False) -> T:
         self._check_open()
-        return await self.database.write(work, *arguments)
+        return await self.database.write(work, *arguments, ahead=ahead)
 
     async def read(self, work: Callable[..., T], *arguments: Any) -> T:
         self._check_open()
@@ -268,7 +268,9 @@ class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
         values = await asyncio.to_thread(_read_entries, request, stream, caller().name)
         last = request.entries[-1]
         pushed = Pushed(request.fence, request.entries[0].sequence, _place(request.epoch, last.sequence, last.chain))
-        place, told = await self._of.write(link.append, caller().name, stream, pushed, values, self._of.clock.now())
+        place, told = await self._of.write(
+            link.append, caller().name, stream, pushed, values, self._of.clock.now(), ahead=stream in CONTROL_LANE
+        )
         for province in told:
             self._of.bell.ring(province, feed.CONTROL)
         return uplink_pb2.AppendResponse(epoch=place.epoch, committed_sequence=place.sequence, chain=place.chain)

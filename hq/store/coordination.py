@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from common.delivery import decisions, facts, ledger, policies, spends
 from common.delivery.tables import STATE_COLUMNS, task_block, work_order
 from common.kernel.arbitration import fair_shares
-from common.kernel.budget import Spends, counts, spent
+from common.kernel.budget import NO_SPENDS, Spends, counts, spent
 from common.kernel.columns import Keys, Rows
 from common.kernel.contact_rules import AT_ISSUE, NO_ROOM, RIVAL, SPENT, Considered, Fact, fact_where, reasons
 from common.kernel.policy import Policy
@@ -79,13 +79,21 @@ def decide(
     for block in blocks:
         rows = np.flatnonzero(block.states == TaskState.OPEN)
         keys = block.keys[rows]
-        considered = _consider(order, keys, policy, known, room, now)
-        rivals, named = _rivals(keys, considered, known)
+        here = _within(known, keys)
+        considered = _consider(order, keys, policy, here, room, now)
+        rivals, named = _rivals(keys, considered, here)
         considered = replace(considered, facts={**considered.facts, RIVAL: named})
         why = reasons(AT_ISSUE, considered)
         room -= int(np.count_nonzero(why == TaskReason.NONE))
         decided, _ = advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)
         yield Issued(decided, rows, considered, rivals)
+
+
+def _within(known: Spends, keys: Keys) -> Spends:
+    """Those that may be about `keys`: what counts them searches for each."""
+    if len(keys) == 0:
+        return NO_SPENDS
+    return known.take((known.keys >= keys[0]) & (known.keys <= keys[-1]))
 
 
 def _consider(order: WorkOrder, keys: Keys, policy: Policy, known: Spends, room: int, now: int) -> Considered:

@@ -114,8 +114,7 @@ def at_provinces(connection: Connection) -> list[AtProvince]:
 
 
 def _anybody_contacted(connection: Connection) -> bool:
-    """Or may have: a province that was here once contacts people on its own account."""
-    return any(connection.execute(query).first() is not None for query in (_ANY_WORK_ORDER, _CONNECTED))
+    return connection.execute(_ANY_WORK_ORDER).first() is not None
 
 
 def _earlier(connection: Connection, new: Policy, now: int) -> Sequence[Policy]:

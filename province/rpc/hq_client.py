@@ -258,7 +258,9 @@ class HqClient:
     async def apply(self, topic: str, entries: Sequence[feed_pb2.FeedEntry], place: Place | None) -> None:
         """Apply entries and, where given, move the topic's place, in one transaction."""
         values = await asyncio.to_thread(_read_entries, entries, self._code)
-        await self._database.write(link.apply, self._inbox, topic, values, place, self._clock.now())
+        await self._database.write(
+            link.apply, self._inbox, topic, values, place, self._clock.now(), ahead=topic in CONTROL_LANE
+        )
         self._bell.ring(HQ, "control")
         self._bell.ring(INBOX, topic)
 

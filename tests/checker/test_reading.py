@@ -209,6 +209,11 @@ def test_the_command_answers_a_table_or_json_and_fails_where_a_promise_is_broken
     assert f"{NAME} task 4" in rule["first"]
 
 
+def test_the_command_looks_twice_where_asked_to(files: Files) -> None:
+    told = json.loads(run(files, "--live", "--watch", "0.01", "--json").stdout)
+    assert {"ends_stay", "blocks_stay", "places_stay", "versions_stay"} < {rule["rule"] for rule in told["rules"]}
+
+
 def test_the_command_says_what_is_wrong_with_its_options(files: Files) -> None:
     for wrong in (["--province", "x"], ["--province", "hq"], ["--journal", f"13={files.journal}"]):
         refused = run(files, *wrong)

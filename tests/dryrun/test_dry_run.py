@@ -18,7 +18,7 @@ from common.kernel.budget import spent
 from common.kernel.refusal import Refusal
 from common.kernel.stop import StopScope
 from common.kernel.task import TaskReason, TaskState
-from hq import planner
+from hq import planner, rehearsal
 from hq.campaign_file import load
 from hq.rehearsal import Rehearsal
 from hq.store import campaigns
@@ -78,7 +78,8 @@ def prepared(hq: Hq, scene: Scene) -> None:
     if scene.policy:
         hq.apply_policy(1, scene.policy)
     for number, (age, priority) in enumerate(scene.rivals):
-        hq.approve(file_of(f"rival{number}", audience=f"age >= {age}", priority=priority, offer=f"other{number}"))
+        rival = file_of(f"rival{number}", audience=f"age >= {age}", priority=priority, offer=f"other{number}")
+        hq.approve(rival.replace("after: 3d", "after: 2d"))
     hq.plan(START)
     if scene.sent:
         hq.send(START + 60)
@@ -93,6 +94,7 @@ def prepared(hq: Hq, scene: Scene) -> None:
         hq.plan(START + HOUR)
         hq.send(START + HOUR + 60)
         hq.receive(START + HOUR + 90)
+        hq.plan(START + 2 * DAY)
         hq.clock.at = START + 3 * DAY
 
 
@@ -237,3 +239,26 @@ def test_a_campaign_with_no_wave_to_come_is_refused(hq: Hq) -> None:
     hq.plan(START + 3 * DAY)
     with pytest.raises(Refusal, match="No wave of spring is to come"):
         rehearsed(hq)
+
+
+def test_waves_that_go_first_are_named(hq: Hq) -> None:
+    hq.approve(file_of("first", priority=90, offer="other"))
+    hq.approve(file_of("equal", offer="third"))
+    hq.approve(file_of("last", priority=10, offer="fourth"))
+    hq.approve(file_of())
+    assert [(each["campaign"], each["wave"]) for each in rehearsed(hq)["ahead"]] == [("first", 1), ("equal", 1)]
+
+
+def test_writers_are_not_held_up_and_change_nothing_halfway(hq: Hq, monkeypatch: pytest.MonkeyPatch) -> None:
+    hq.approve(file_of())
+    undisturbed = rehearsed(hq)
+    divided = rehearsal.divided
+
+    def with_a_stop_in_between(*arguments: Any) -> Any:
+        for chunk in divided(*arguments):
+            hq.stop(KEYS.tolist(), START - HOUR)
+            yield chunk
+
+    monkeypatch.setattr(rehearsal, "divided", with_a_stop_in_between)
+    assert rehearsed(hq) == undisturbed
+    assert {each["step"] for each in rehearsed(hq)["funnel"]} >= {"STOPPED"}

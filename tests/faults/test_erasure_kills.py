@@ -106,7 +106,8 @@ async def _story(root: Path) -> None:
         before = await dying.report()
         dying.processes.arm(HQ, dict.fromkeys(points("person"), 1))
         dying.processes.kill(HQ)
-        stop = pb.ConsentRecord(msisdn=PERSON, purpose="call", change=pb.CONSENT_CHANGE_STOPPED)
+        said_at = load(CAMPAIGN).schedule.start
+        stop = pb.ConsentRecord(msisdn=PERSON, purpose="call", given_at=said_at, change=pb.CONSENT_CHANGE_STOPPED)
         assert await dying.insist(lambda hq: hq.record([stop])) == 1
         dying.step()
         assert (await dying.insist(lambda hq: hq.erase(PERSON)))["contacts"] == 1
