@@ -102,7 +102,8 @@ class OperatorClient:
 
     async def explain(self, who: Mapping[str, int], campaign: str, at: int) -> dict[str, Any]:
         """`who`: {"msisdn": …} or {"subscriber_key": …}. `at` 0: now."""
-        request = coordination_pb2.ExplainRequest(**who, campaign=campaign, at=at)
+        named: dict[str, Any] = dict(who)
+        request = coordination_pb2.ExplainRequest(**named, campaign=campaign, at=at)
         answer = await self._ask(coordination_pb2.ExplainResponse, "Explain", request)
         told: dict[str, Any] = json.loads(answer.document_json)
         return told

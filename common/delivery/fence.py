@@ -130,7 +130,11 @@ class MarkFile:
 
 
 class Fence:
-    """One for a node; the file is in `directory`. `begun` is called in the transaction of a new incarnation."""
+    """One for a node; the file is in `directory`. `begun` is called in the transaction of a new incarnation.
+
+    `dated`: an incarnation's number is not below the moment it begins, so that no two restores of one backup, file and
+    all, ever give the same.
+    """
 
     def __init__(
         self,
@@ -140,6 +144,8 @@ class Fence:
         outlet: Outlet,
         directory: Path,
         begun: Callable[[Connection], None] = lambda _connection: None,
+        *,
+        dated: bool = False,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -147,6 +153,7 @@ class Fence:
         self._outlet = outlet
         self._file = MarkFile(directory / FILE)
         self._begun = begun
+        self._dated = dated
         self._turn = asyncio.Lock()
         self._kept = Kept(0, 0)
         self.closed = True
@@ -203,7 +210,8 @@ class Fence:
             return number == self._kept.number
 
     def _begin(self, connection: Connection, above: int) -> Incarnation:
-        begun = restored(load(connection), self._file.read(), above, self._clock.now())
+        now = self._clock.now()
+        begun = restored(load(connection), self._file.read(), max(above, now - 1) if self._dated else above, now)
         put(connection, begun)
         self._begun(connection)
         return begun

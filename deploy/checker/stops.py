@@ -1,4 +1,4 @@
-"""I2: no contact after a stop or an order that its node knew; stops spread in time."""
+"""I2: no contact after a stop, an order or a cancelling that its node knew; stops spread in time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SUBMIT_SECONDS = 60
 """A contact booked before the stop was known may still go out this much later."""
 SPREAD_SECONDS = 60
 """Connected nodes know a stop after so long."""
+CANCELLED = 4
+"""The reason of a task that ended with its work order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ def check(joined: Joined) -> Iterator[Finding]:
     yield _after_stop(joined)
     yield _after_order(joined)
     yield _resting_after_order(joined)
+    yield _after_cancelling(joined)
     if joined.world.connected:
         yield _spread(joined.world)
 
@@ -94,6 +97,35 @@ def _resting_after_order(joined: Joined) -> Finding:
         barred = joined.marketing[rows] & between(joined, rows, owned.since[held], until)
         _note(tally, joined, len(node.orders), rows, owned, held, barred, "an order")
     return tally.finding
+
+
+def _after_cancelling(joined: Joined) -> Finding:
+    """Once a task of a work order ended because it was cancelled, nobody is contacted by it any more."""
+    tally = Tally("I11", "cancelled_is_over")
+    for place, node in enumerate(joined.world.nodes):
+        cancelled = _cancellings(node)
+        rows = np.flatnonzero(joined.nodes == place)
+        since = np.array([cancelled.get(name, NEVER) for _, name in joined.lines] or [NEVER])[joined.refs[rows]]
+        over = np.flatnonzero(since < NEVER)
+        rows, since = rows[over], since[over]
+        barred = between(joined, rows, since, np.full(len(rows), NEVER))
+        if tally.note(len(cancelled), int(barred.sum())):
+            at = first_true(barred)
+            tally.first = f"{joined.say(int(rows[at]))}; the work order was cancelled by {moment(since[at])}"
+    return tally.finding
+
+
+def _cancellings(node: Node) -> dict[str, int]:
+    """When the first task of each of the node's work orders ended as cancelled."""
+    ledger, rows = node.ledger, np.flatnonzero(node.ledger.reasons == CANCELLED)
+    moments = np.full(len(ledger.blocks), NEVER)
+    np.minimum.at(moments, np.searchsorted(ledger.starts, rows, "right") - 1, ledger.settled_at[rows].astype(np.int64))
+    own = {order.name for order in node.work_orders if order.node == node.name}
+    first: dict[str, int] = {}
+    for block, moment_at in zip(ledger.blocks, moments.tolist(), strict=True):
+        if moment_at < NEVER and block.work_order in own:
+            first[block.work_order] = min(first.get(block.work_order, NEVER), moment_at)
+    return first
 
 
 def _pairs(joined: Joined, place: int, known: Bars) -> tuple[Ints, Ints]:

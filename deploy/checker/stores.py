@@ -146,7 +146,7 @@ def _vault(connection: Connection) -> Iterator[Ints]:
         return
     statement = text("SELECT subscriber_key, msisdn, province, home_since FROM vault")
     with connection.execution_options(yield_per=VAULT_ROWS).execute(statement) as result:
-        for part in result.partitions():
+        for part in result.partitions(VAULT_ROWS):
             yield np.array([tuple(row) for row in part], dtype=np.int64)
 
 

@@ -15,7 +15,7 @@ from common.runtime.command import run
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
-from deploy.cli import bench, campaign, check, consent, demo, people, policy, why
+from deploy.cli import bench, campaign, check, consent, demo, people, policy, simulate, why
 from hq import provision
 from hq.__main__ import MIGRATIONS
 from hq.__main__ import app as hq_app
@@ -43,6 +43,7 @@ app.command()(demo.demo)
 app.command()(why.why)
 app.command()(why.replay)
 app.command()(check.check)
+app.command()(simulate.simulate)
 
 
 @province_app.command()

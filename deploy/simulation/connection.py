@@ -78,9 +78,10 @@ class _Prepared:
     processes: tuple[tuple[int, Callable[[Any], Any]], ...] = ()
 
     def values(self, given: Parameters) -> list[Any]:
+        found = [(bind, given.get(bind.name, bind.default)) for bind in self.binds]
         return [
-            given.get(bind.name, bind.default) if bind.process is None else bind.process(given.get(bind.name, bind.default))
-            for bind in self.binds
+            value if bind.process is None else bind.process(value)
+            for bind, value in found
         ]  # fmt: skip
 
     def shaped(self, row: tuple[Any, ...]) -> Any:

@@ -44,6 +44,7 @@ def _pause(world: World, node: Node) -> None:
 
 
 def _kill(world: World, node: Node) -> None:
+    del world
     if node.up:
         node.die()
 

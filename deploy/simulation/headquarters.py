@@ -211,7 +211,7 @@ class Headquarters(Node):
     def _serve(self, watch: Watch) -> None:
         watch.serving = False
         province, topic, fence = watch.reader.province, watch.topic, watch.fence
-        if self._watches.get((province, topic)) is not watch:
+        if self._watches.get((province, topic)) is not watch or watch.pieces:
             return
         try:
             step = self.read(link.look, province, topic, fence, watch.place, WINDOW)

@@ -1,4 +1,4 @@
-"""One channel's deliveries at a simulated node: claimed, sent and recorded by the node's own lane, with time between."""
+"""One channel's deliveries at a simulated node: claimed, sent and recorded by its own lane, with time between."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Network:
     def delay(self) -> float:
         if self._happens(self.weather.late):
             least, most = LATE_SECONDS
-            return least * (most / least) ** self._random.random()
+            return float(least * (most / least) ** self._random.random())
         return 0.01 + self._random.random()
 
     def _arrive(self, sender: str, receiver: End, act: Act, arguments: tuple[Any, ...]) -> None:

@@ -38,7 +38,7 @@ BACKUPS_MAX = 4
 REBOOTS = 0.2
 """Of the deaths of a process, so many are those of its machine."""
 UNFINISHED = (
-    f"SELECT 1 FROM work_order WHERE node = ? AND state IN ({', '.join(str(int(s)) for s in sweep.LIVE)}) LIMIT 1"
+    f"SELECT 1 FROM work_order WHERE node = ? AND state IN ({', '.join(str(int(s)) for s in sweep.LIVE)}) LIMIT 1"  # noqa: S608 - our own codes
 )
 
 
@@ -243,13 +243,13 @@ class Node:
         self.outlet = self.outlet_of(self.clock)
         self.fence = SimulatedFence(self, self.machine.mark, self.begun)
         delivery = Delivery(
-            Inline(self),
+            Inline(self),  # type: ignore[arg-type]
             self.clock,
             self.outlet,
             self.name,
             lambda: None,
             self.may_contact,
-            self.fence,  # type: ignore[arg-type]
+            self.fence,
         )
         self.busy = delivery.busy
         self.lanes = [Lane(self, delivery, channel, self.vendors[name]) for name, channel in self.channels.items()]

@@ -1,4 +1,4 @@
-"""How bad it gets: the rates of every fault, drawn anew for each seed, so that each kind is tried alone and in crowds."""
+"""How bad it gets: the rates of every fault, drawn anew for each seed, so that each is tried alone and in crowds."""
 
 from __future__ import annotations
 

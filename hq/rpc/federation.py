@@ -178,7 +178,8 @@ class FeedService(feed_pb2_grpc.FeedServiceServicer):
         del context
         province, topic = caller().name, topic_name(request.topic)
         place = _place(request.epoch, request.through_cursor, request.chain)
-        committed = await self._of.write(link.commit, province, topic, request.fence, place)
+        ahead = topic in CONTROL_LANE
+        committed = await self._of.write(link.commit, province, topic, request.fence, place, ahead=ahead)
         self._of.bell.ring(province, topic)
         return feed_pb2.CommitFeedResponse(committed_cursor=committed)
 

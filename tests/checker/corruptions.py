@@ -15,6 +15,7 @@ import numpy as np
 
 from deploy.checker.check import check
 from deploy.checker.joined import join
+from deploy.checker.stops import CANCELLED
 from deploy.checker.world import (
     Block,
     Cap,
@@ -210,6 +211,16 @@ def a_contact_after_its_time(random: Random, world: World) -> World | None:
     return with_node(world, node, contacts=changed(node.contacts, row, accepted_at=when))
 
 
+@breaks("validity_kept")
+def a_vendor_was_told_a_later_end(random: Random, world: World) -> World | None:
+    chosen = a_contact(random, world)
+    if chosen is None:
+        return None
+    node, row = chosen
+    end = int(node.contacts.expire_at[row]) + random.randint(1, 9_000)
+    return with_node(world, node, contacts=changed(node.contacts, row, expire_at=end))
+
+
 @breaks("quiet_hours_kept")
 def a_contact_at_night(random: Random, world: World) -> World | None:
     chosen = a_contact(random, world, marketing=True)
@@ -306,6 +317,25 @@ def a_contact_after_a_stop(random: Random, world: World) -> World | None:
     return with_node(replace(world, connected=False, settled=False), node, stops=stops)
 
 
+@breaks("stops_honoured")
+def a_message_that_left_long_after_its_booking(random: Random, world: World) -> World | None:
+    """The stop came in between, and more than the time a booking covers before the message left."""
+    chosen = a_contact(random, world, marketing=True)
+    if chosen is None:
+        return None
+    node, row = chosen
+    booked = booked_at(world, node, row)
+    world = with_node(
+        world, node, contacts=changed(node.contacts, row, accepted_at=booked + 63 + random.randint(0, 99))
+    )
+    node = next(each for each in world.nodes if each.name == node.name)
+    stop = {"keys": node.contacts.keys[row], "scopes": 0, "stopped_at": booked, "lifted": 0, "heard_at": booked + 1}
+    columns = {name: np.append(column, stop[name]) for name, column in columns_of(node.stops).items()}
+    keep = ~((columns["keys"] == stop["keys"]) & (columns["lifted"] == 1))
+    stops = Stops(**{name: column[keep] for name, column in columns.items()}, history=True)
+    return with_node(replace(world, connected=False, settled=False), node, stops=stops)
+
+
 def booked_at(world: World, node: Node, row: int) -> int:
     joined = join(world)
     start = sum(len(each.contacts) for each in world.nodes[: world.nodes.index(node)])
@@ -330,6 +360,29 @@ def a_contact_after_the_order(random: Random, world: World) -> World | None:
     identities = (*node.orders.identities, ("bss", "A1", 1))
     offers = (*node.orders.offers, order_of(node, row).offer)
     return with_node(replace(world, settled=False), node, orders=Orders(identities, offers, **held))
+
+
+@breaks("cancelled_is_over")
+def a_contact_of_a_cancelled_work_order(random: Random, world: World) -> World | None:
+    """Another task of it had ended as cancelled before the contact was booked."""
+    chosen = a_contact(random, world)
+    if chosen is None:
+        return None
+    node, row = chosen
+    sent, booked, name = int(node.contacts.accepted_at[row]), booked_at(world, node, row), order_of(node, row).name
+    before = booked - 1 if booked < sent else sent - 61
+    others = [
+        (each, place)
+        for each in node.ledger.blocks
+        for place, state in enumerate(each.states.tolist())
+        if each.work_order == name and state == State.SUPPRESSED
+    ]
+    other = some(random, others)
+    if other is None:
+        return None
+    old, place = other
+    spoilt = rewritten(old, place, reasons=CANCELLED, settled_at=before)
+    return with_block(world, node, old, spoilt)
 
 
 @breaks("consents_held")

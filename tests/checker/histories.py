@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deploy.checker.stops import CANCELLED
 from deploy.checker.world import (
     BLOCK_TASKS,
     CLASS_SCOPES,
@@ -64,6 +65,7 @@ class Job:
     order: WorkOrder
     tasks: list[Task]
     block_rows: int
+    cancelled_at: int = NEVER
 
     def number(self, row: int) -> int:
         return row // self.block_rows * BLOCK_TASKS + row % self.block_rows
@@ -208,7 +210,8 @@ class Story:
             purpose=random.choice(["", "", "", PURPOSE]),
             policy_version=self._in_force(start)[-1].version,
         )
-        self.jobs.append(Job(order, [Task(key) for key in keys], random.randint(1, 4)))
+        cancelled_at = random.randrange(start, end) if random.random() < 0.2 else NEVER
+        self.jobs.append(Job(order, [Task(key) for key in keys], random.randint(1, 4), cancelled_at))
 
     # What happens to each task
 
@@ -227,10 +230,12 @@ class Story:
         accepted = min(booked + random.choice([0, 1, 5, 59]), order.end_at)
         if not self.settled and random.random() < 0.2:
             return
-        if self._quiet(booked) or self._quiet(accepted):
+        if booked >= job.cancelled_at:
+            task.state, task.reason, task.settled_at = State.SUPPRESSED, CANCELLED, booked
+        elif self._quiet(booked) or self._quiet(accepted):
             task.state, task.reason, task.settled_at = State.EXPIRED, 60, order.end_at
         elif not self._allowed(job, task, booked, accepted):
-            task.state, task.reason, task.settled_at = State.SUPPRESSED, random.randint(1, 12), booked
+            task.state, task.reason, task.settled_at = State.SUPPRESSED, random.choice([1, 2, 3, 5, 12]), booked
         elif random.random() < 0.1:
             task.state, task.reason, task.settled_at = State.FAILED, 20, accepted
         else:

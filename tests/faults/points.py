@@ -16,9 +16,11 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "federation.open",
         "fence.start",
         "lane.take",
+        "link.acquire",
         "link.append",
         "link.commit",
         "link.renew_session",
+        "policies.apply",
         "record.record",
         "runner.sweep_blocks",
         "sessions.close",
@@ -33,6 +35,8 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "work_orders.step",
     ),
     "province": (
+        "admission.admit",
+        "admission.answered",
         "database.probe",
         "desk.apply",
         "fence.start",
@@ -40,11 +44,13 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "link.apply",
         "link.committed",
         "link.join",
+        "policies.judge_again",
         "record.record",
         "runner.sweep_blocks",
         "source_follower.apply",
         "sweep.finish_all",
     ),
+    "contact": ("contact.ask",),
     "command": (
         "migrate",
         "people.import_orders",
@@ -52,7 +58,6 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "subscriber_import.fill_vault",
     ),
     "restore": ("fence.begin", "fence.give_up", "link.reset"),
-    "grant": ("link.acquire",),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {

@@ -139,6 +139,17 @@ class Processes:
     def points_hit(self, name: str) -> set[str]:
         return {point for who, point in self.killed if who == name and point}
 
+    async def run(self, name: str, arguments: list[str], points: Mapping[str, int] | None = None) -> int:
+        """A command, again and again while it dies at a failpoint of `points`; answers how it ends at last."""
+        running = Running(arguments, {}, dict(points or {}))
+        while True:
+            said = self._log(name).stat().st_size if self._log(name).exists() else 0
+            running.pid, ended = await self._begin(name, running)
+            code = await ended
+            if code != KILLED:
+                return code
+            self._note(name, running, said)
+
     async def stop(self, names: Iterable[str] | None = None) -> None:
         """SIGTERM, and SIGKILL to what does not end by it."""
         self._stopping = True
@@ -155,30 +166,34 @@ class Processes:
         await asyncio.gather(*keepers)
         self._stopping = False
 
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    async def _begin(self, name: str, running: Running) -> tuple[int, asyncio.Future[int]]:
+        points = ",".join(f"{point}:{nth}:kill" for point, nth in running.armed.items())
+        return await self._nursery.start(running.arguments, self._log(name), {**running.environment, VARIABLE: points})
+
     async def _keep(self, name: str, running: Running) -> None:
-        log = self._logs / f"{name}.log"
         while True:
-            points = ",".join(f"{point}:{nth}:kill" for point, nth in running.armed.items())
-            said = log.stat().st_size if log.exists() else 0
-            environment = {**running.environment, VARIABLE: points}
-            running.pid, ended = await self._nursery.start(running.arguments, log, environment)
+            said = self._log(name).stat().st_size if self._log(name).exists() else 0
+            running.pid, ended = await self._begin(name, running)
             running.up.set()
             code = await ended
             if self._stopping and name not in self._running:
                 return
             if code == KILLED:
-                self._note(name, running, log, said)
+                self._note(name, running, said)
             elif running.told:
                 running.told = False
             elif not self.tolerate(name, code):
-                self.crashed.append(f"{name} ended by itself with {code}; see {log}")
+                self.crashed.append(f"{name} ended by itself with {code}; see {self._log(name)}")
                 await asyncio.sleep(0.2)
             else:
                 await asyncio.sleep(0.1)
 
-    def _note(self, name: str, running: Running, log: Path, said: int) -> None:
+    def _note(self, name: str, running: Running, said: int) -> None:
         """Where it died, by its last words; nothing where somebody else killed it."""
-        with log.open("rb") as file:
+        with self._log(name).open("rb") as file:
             file.seek(said)
             words = [line.split() for line in file.read().splitlines()]
         last = next((line[1].decode() for line in reversed(words) if line[:1] == [b"failpoint"]), "")

@@ -40,7 +40,9 @@ def test_killed_at_every_durable_step_a_federation_keeps_its_word(
 async def _trial(federation: Federation) -> None:
     """At the first campaign each process dies the first time it reaches each point, later at some other time."""
     await federation.open()
+    federation.command_points = points("contact")
     for number in range(CAMPAIGNS):
+        await federation.next_day()
         _arm(federation, latest=1 + number % 3)
         await federation.campaign(during=lambda: _restart_in_order(federation))
     await _what_is_left(federation)
@@ -64,11 +66,11 @@ async def _restart_in_order(federation: Federation) -> None:
 
 async def _what_is_left(federation: Federation) -> None:
     """Steps a node seldom takes: it is left in peace until it has taken each."""
+    federation.step_to(federation.day + 3)
     for name in federation.processes.names():
         federation.processes.arm(name, dict.fromkeys(_missed(federation, name), 1))
         if _missed(federation, name):
             federation.processes.kill(name)
-    federation.step_to(federation.day + 3)
     await federation.campaign(during=lambda: _restart_in_order(federation))
 
     async def hit() -> bool:

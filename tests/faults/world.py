@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 import grpc.aio
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from liandong.campaign.v1 import campaign_pb2 as pb
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
@@ -86,6 +88,8 @@ class Federation:
         self.random = random.Random(self.seed)  # noqa: S311 - a trial can be repeated
         self.approved: list[str] = []
         """Campaigns whose approval HQ acknowledged."""
+        self.command_points: tuple[str, ...] = ()
+        """Where commands die, each once in each run of them."""
         self.forgotten: set[str] = set()
         """Campaigns that came after the backups which all nodes were restored from: nobody knows what was said then."""
         self._engines: dict[str, Engine] = {}
@@ -135,7 +139,8 @@ class Federation:
 
     def step_to(self, day: int, hour: float = 10.0) -> None:
         self.day = day
-        write_offset(self.local.clock_file, int(self.world.midnight + day * DAY + hour * HOUR - time.time()))
+        self._offset = int(self.world.midnight + day * DAY + hour * HOUR - time.time())
+        write_offset(self.local.clock_file, self._offset)
 
     async def campaign(self, during: Callable[[], Awaitable[object]] | None = None) -> None:
         """The next day's campaign, from its file to the end of each of its tasks and what follows from them.
@@ -144,6 +149,7 @@ class Federation:
         """
         name = await self.begin()
         trouble = asyncio.create_task(_awaited(during)) if during else None
+        await self.ask_locally(name)
         for step in (self.hq.pause, self.hq.resume):
             await self.insist(lambda step=step: step(name))  # type: ignore[misc]
         if trouble:
@@ -152,14 +158,50 @@ class Federation:
         self.step_to(self.day, 20.5)
         await self.quiet()
 
-    async def begin(self) -> str:
-        """Approve the next day's campaign; answers its name."""
+    async def next_day(self) -> None:
+        """Not while a province tells HQ what time it is: a clock that is stepped in between would look wrong."""
+        await self.until("the provinces to connect", QUIET_SECONDS_MAX, self._connected)
         self.step_to(self.day + 1)
-        name, yaml = f"c{self.day:02d}", self.yaml(self.day)
+
+    async def begin(self) -> str:
+        """Approve the day's campaign, the next day's where it is approved already; answers its name."""
+        if not self.day or self._name() in self.approved:
+            await self.next_day()
+        name, yaml = self._name(), self.yaml(self.day)
         applied = await self.insist(lambda: self.hq.apply(yaml))
         await self.insist(lambda: self.hq.approve(name, applied.campaign.version))
         self.approved.append(name)
+        await self.insist(lambda: self.hq.apply_policy(_policy(self.day)))
         return name
+
+    async def ask_locally(self, name: str) -> None:
+        """Each province asks, twice, for contacts on its own account, with an eye to HQ's where its own are used up."""
+        for turn, code in product("ab", PROVINCES):
+            request = f"{name}{turn}"
+            file = self.root / f"{request}-{code}.csv"
+            asked = self.local_band(code)
+            file.write_text("\n".join(["msisdn", *map(str, asked)]), encoding="utf-8")
+            settings = str(self.local.home(code) / "province.toml")
+            terms = ["--name", request, "--offer", "local", "--text", "您好", "--ask-hq", "--wait", "0"]
+            settings = str(self.local.home(code) / "province.toml")
+            arguments = ["-m", "province", "contact", str(file), "--config", settings, "--name", request, "--offer",
+                         "local", "--text", "您好", "--ask-hq", "--wait", "0"]  # fmt: skip
+            await self._asked(f"contact-{code}", request, code, arguments)
+
+    async def _asked(self, log: str, request: str, code: str, arguments: list[str]) -> None:
+        async def known() -> bool:
+            await self.processes.run(log, arguments, dict.fromkeys(self.command_points, 1))
+            return bool(self.query(code, "SELECT 1 FROM local_request WHERE name = :name", name=request))
+
+        await self.until(f"request {request} to be stored at {code}", CAMPAIGN_SECONDS_MAX, known)
+
+    def local_band(self, code: str) -> list[int]:
+        """People of the province, some of whom campaigns contact these days, too."""
+        wanted = (self.day + 1) % BANDS, (self.day + 3) % BANDS
+        people = _people().filter(
+            pc.equal(pc.field("province"), int(code)) & pc.is_in(pc.field("band"), pa.array(wanted))
+        )
+        return [int(number) for number in people.column("msisdn").to_pylist()]
 
     @staticmethod
     def yaml(day: int) -> str:
@@ -283,7 +325,11 @@ waves:
 
     async def _connected(self) -> bool:
         await self.hq.campaigns()
-        return len(self.query(HQ, "SELECT 1 FROM session")) == len(PROVINCES)
+        now = int(self._offset + time.time())
+        return len(self.query(HQ, "SELECT 1 FROM session WHERE expires_at > :now", now=now)) == len(PROVINCES)
+
+    def _name(self) -> str:
+        return f"c{self.day:02d}"
 
     async def _settled(self, name: str) -> bool:
         wave = (await self.hq.status(name)).waves[0]
@@ -336,6 +382,17 @@ def _people() -> pa.Table:
             "kind": order // (2 * BANDS) % 10,
         }
     )
+
+
+def _policy(day: int) -> str:
+    """Another one every day, with the caps of the one that needs no applying."""
+    return f"""\
+mode: shared
+caps:
+  - {{scope: all, contacts: 2, per: 24h, province_share: 1}}
+  - {{scope: all, contacts: 6, per: 7d, province_share: 2}}
+cooling: {10 + day}d
+"""
 
 
 def _small_batches(told: str) -> str:
