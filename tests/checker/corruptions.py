@@ -489,13 +489,35 @@ def keys_do_not_rise(random: Random, world: World) -> World | None:
     return with_block(world, node, old, replace(old, keys=keys))
 
 
+@breaks("blocks_whole")
+def a_block_begins_before_the_last_one_ended(random: Random, world: World) -> World | None:
+    second = some(random, ((node, each) for node in world.nodes for each in node.ledger.blocks if each.number == 1))
+    if second is None:
+        return None
+    node, old = second
+    first = next(each for each in node.ledger.blocks if (each.work_order, each.number) == (old.work_order, 0))
+    keys = old.keys - (old.first_key - first.last_key)
+    return with_block(world, node, old, replace(old, keys=keys, first_key=int(keys[0]), last_key=int(keys[-1])))
+
+
 @breaks("work_orders_whole")
-def tasks_are_missing(random: Random, world: World) -> World | None:
+def a_task_too_many(random: Random, world: World) -> World | None:
     chosen = some(random, ((n, o) for n in world.nodes for o in n.work_orders))
     if chosen is None:
         return None
     node, order = chosen
     return with_order(world, node, order, task_count=order.task_count - 1)
+
+
+@breaks("work_orders_whole")
+def a_task_too_few(random: Random, world: World) -> World | None:
+    """At the end, or where a province has accepted the work order."""
+    accepted = ((node, order) for node in world.nodes for order in node.work_orders if node.name == order.node != "hq")
+    chosen = some(random, accepted)
+    if chosen is None:
+        return None
+    node, order = chosen
+    return with_order(world, node, order, task_count=order.task_count + 1)
 
 
 @breaks("one_state_each")
@@ -515,6 +537,15 @@ def a_state_that_cannot_be(random: Random, world: World) -> World | None:
     if "submitted_at" in cells and old.reasons[row] == 42:
         return None
     return with_block(world, node, old, rewritten(old, row, **cells))
+
+
+@breaks("one_state_each")
+def an_end_without_a_time(random: Random, world: World) -> World | None:
+    chosen = a_task(random, world, *(state for state in State if state >= State.DELIVERED))
+    if chosen is None:
+        return None
+    node, old, row = chosen
+    return with_block(world, node, old, rewritten(old, row, settled_at=0))
 
 
 @breaks("one_end_each")
@@ -707,6 +738,25 @@ def an_acknowledged_entry_is_not_there(random: Random, world: World) -> World | 
     if cursor.sequence >= log.oldest - 1:
         ways.append(replace(cursor, chain=cursor.chain ^ 1))
     return with_cursor(world, node, cursor, random.choice(ways))
+
+
+@breaks("acknowledged_is_there")
+def a_reader_behind_what_its_log_dropped(random: Random, world: World) -> World | None:
+    found = [
+        (node, cursor, log)
+        for node in world.nodes
+        if not node.fenced_at
+        for cursor in node.cursors
+        for writer in world.nodes
+        if writer.name == cursor.peer
+        for log in writer.logs
+        if (log.peer, log.stream) == (node.name, cursor.stream) and log.oldest > 1
+    ]
+    chosen = some(random, found)
+    if chosen is None:
+        return None
+    node, cursor, log = chosen
+    return with_cursor(world, node, cursor, replace(cursor, sequence=log.oldest - 2))
 
 
 @breaks("acknowledged_is_there")

@@ -39,7 +39,8 @@ def test_upsert_overwrites_what_it_names(database: Database) -> None:
         insert_new(connection, stop, first)
         then = {"subscriber_key": [7, 8], "scope": [0, 0], "stopped_at": [9, 9], "lifted": [True, True]}
         upsert(connection, stop, then)
-        rows = connection.execute(select(stop).order_by(stop.c.subscriber_key)).all()
+        named = (stop.c.subscriber_key, stop.c.scope, stop.c.stopped_at, stop.c.lifted)
+        rows = connection.execute(select(*named).order_by(stop.c.subscriber_key)).all()
     assert [tuple(row) for row in rows] == [(5, 0, 1, False), (7, 0, 9, True), (8, 0, 9, True), (2**62, 0, 3, False)]
 
 
