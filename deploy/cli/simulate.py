@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from common.kernel.guard import GUARDS
-from common.kernel.refusal import invalid
 
 if TYPE_CHECKING:
     from deploy.simulation.run import Asked, Summary
@@ -29,26 +25,13 @@ def simulate(
     first_seed: Annotated[int, typer.Option(min=0, help="The first run's seed.")] = 1,
     provinces: Annotated[int, typer.Option(min=1, max=PROVINCES_MAX, help="Provinces in each run.")] = 5,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a processor.")] = 0,
-    without: Annotated[list[str] | None, typer.Option(help="Leave out a guard, to see what it is for.")] = None,
-    mutants: Annotated[
-        bool, typer.Option("--mutants", help="Leave out each guard in turn until a seed tells.")
-    ] = False,
-    keep: Annotated[Path | None, typer.Option(help="With --mutants: write the seeds that told to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """Run HQ and provinces in one process under simulated faults, and check what must hold."""
     # Not at the top: every command would wait for it.
     from deploy.simulation.run import Asked
 
-    left_out = tuple(without or ())
-    unknown = [name for name in left_out if name not in GUARDS]
-    if unknown:
-        raise invalid(f"no guard is called {', '.join(unknown)}; the guards are {', '.join(GUARDS)}")
-    asked, processes = Asked(first_seed, seeds, provinces, left_out), jobs or os.cpu_count() or 1
-    if mutants:
-        _hunt(left_out or tuple(GUARDS), asked, processes, keep, as_json)
-    else:
-        _run(asked, processes, as_json)
+    _run(Asked(first_seed, seeds, provinces), jobs or os.cpu_count() or 1, as_json)
 
 
 def _run(asked: Asked, jobs: int, as_json: bool) -> None:
@@ -73,22 +56,6 @@ def _run(asked: Asked, jobs: int, as_json: bool) -> None:
     else:
         _show(summary, asked, seconds)
     raise typer.Exit(130 if interrupted else 1 if summary.failed else 0)
-
-
-def _hunt(guards: tuple[str, ...], asked: Asked, jobs: int, keep: Path | None, as_json: bool) -> None:
-    from deploy.simulation.mutants import hunt
-    from deploy.simulation.mutants import keep as keep_seeds
-
-    found = []
-    for caught in hunt(guards, asked, jobs):
-        found.append(caught)
-        told = f"seed {caught.seed}: {caught.rule}" if caught.rule else f"NOT FOUND in {caught.seeds} seeds"
-        typer.echo(f"{caught.guard:<28} {told}", err=as_json)
-    if keep is not None:
-        keep_seeds(keep, [caught for caught in found if caught.rule])
-    if as_json:
-        typer.echo(json.dumps({caught.guard: caught.seed for caught in found}))
-    raise typer.Exit(0 if all(caught.rule for caught in found) else 1)
 
 
 def _document(summary: Summary, asked: Asked, seconds: float) -> dict[str, Any]:

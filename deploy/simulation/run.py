@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from common.kernel.guard import leave_out
 from deploy.simulation.world import Ended, World
 
 SEEDS_A_TASK = 20
@@ -25,11 +24,9 @@ class Asked:
     first: int
     seeds: int
     provinces: int
-    without: tuple[str, ...] = ()
 
     def command(self, seed: int) -> str:
-        without = "".join(f" --without {name}" for name in self.without)
-        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}{without}"
+        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}"
 
 
 @dataclass(slots=True)
@@ -68,11 +65,7 @@ def run_seed(seed: int, asked: Asked) -> Ended:
 def run_seeds(seeds: Sequence[int], asked: Asked) -> list[Ended]:
     """In this process."""
     logging.disable(logging.CRITICAL)
-    leave_out(asked.without)
-    try:
-        return [run_seed(seed, asked) for seed in seeds]
-    finally:
-        leave_out(())
+    return [run_seed(seed, asked) for seed in seeds]
 
 
 def run(asked: Asked, jobs: int) -> Generator[Ended, None, None]:

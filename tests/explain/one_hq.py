@@ -98,9 +98,9 @@ class Clock:
 class Hq:
     """Both levels' work is done here, as if the provinces knew what HQ knows."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str = "") -> None:
         self.directory = directory
-        self.database = Database(f"sqlite:///{directory / 'hq.db'}")
+        self.database = Database(url or f"sqlite:///{directory / 'hq.db'}")
         self.database.create(courier_tables.metadata, tables.metadata, hq_tables.metadata)
         self.clock = Clock()
         self.outlet = HqOutlet(self.clock)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from common.delivery import ledger
+from common.delivery.replay import replay_all
 from common.kernel.contact_rules import STAGES
 from common.kernel.stop import StopScope
 from common.kernel.task import Response
 from common.kernel.work_order import WorkOrderState
+from hq.campaign_file import load
+from hq.rehearsal import Rehearsal
 from hq.ruling import READS
 from hq.store import explain as hq_explain
+from tests.explain.one_hq import FEDERATION_KEY, Hq
 
 START, HOUR, DAY = 1_772_326_800, 3_600, 86_400
 TIGHT = "mode: shared\ncaps:\n  - {scope: all, contacts: 1, per: 2d}\ncooling: 3d\nafter_order: 1d\n"
@@ -248,6 +253,25 @@ def test_a_command_is_told(hq: Any, kinds: Any, file_of: Any, state: WorkOrderSt
         ledger.set_state(connection, "spring/1/sms/hq", state)
     (awaited, *_) = hq.spring(kinds.texted)["waves"][0]["awaits"]
     assert awaited["for"] == {WorkOrderState.PAUSED: "resumption", WorkOrderState.CANCELLED: "ending"}[state]
+
+
+def test_both_stores_answer_alike(database_url: str, tmp_path: Path, kinds: Any, file_of: Any) -> None:
+    hq = Hq(tmp_path, database_url)
+    hq.apply_policy(1, TIGHT)
+    hq.approve(file_of("rival", priority=90, offer="other"))
+    hq.approve(file_of())
+    hq.plan(START)
+    hq.send(START + 60)
+    told = {each["campaign"]: each for each in hq.why(kinds.texted)["campaigns"]}
+    assert (told["rival"]["outcome"], told["spring"]["reason"]) == ("submitted", "CONTACT_CAP")
+    assert told["spring"]["waves"][0]["decisions"][0]["rival"] == "rival/1/sms/hq"
+    with hq.database.snapshot() as connection:
+        replayed = replay_all(connection, "hq", ledger.work_orders(connection), at_issue=True)
+        dry = Rehearsal(hq.warehouse, tmp_path, FEDERATION_KEY).dry_run(
+            connection, load(file_of("third", offer="third")), None, START + 90
+        )
+    assert (replayed["differences"], dry["closes"]) == (0, True)
+    hq.database.close()
 
 
 def test_silence_costs_less_than_two_bytes_a_person(hq: Any, file_of: Any) -> None:

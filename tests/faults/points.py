@@ -14,7 +14,6 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "database.probe",
         "desk.apply",
         "federation.open",
-        "fence.start",
         "lane.take",
         "link.acquire",
         "link.append",
@@ -39,7 +38,6 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "admission.answered",
         "database.probe",
         "desk.apply",
-        "fence.start",
         "lane.take",
         "link.apply",
         "link.committed",
@@ -50,6 +48,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "source_follower.apply",
         "sweep.finish_all",
     ),
+    "birth": ("fence.start",),
     "contact": ("contact.ask",),
     "command": (
         "migrate",

@@ -96,8 +96,14 @@ class Processes:
         self.tolerate: Callable[[str, int], bool] = lambda _name, _code: False
         """Whether a process may end so, such as one that cannot begin because its store is away."""
 
-    async def start(self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> None:
-        running = self._running[name] = Running(arguments, environment or {})
+    async def start(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str] | None = None,
+        points: Mapping[str, int] | None = None,
+    ) -> None:
+        running = self._running[name] = Running(arguments, environment or {}, dict(points or {}))
         running.keeper = asyncio.create_task(self._keep(name, running))
         await running.up.wait()
 

@@ -39,7 +39,7 @@ def test_killed_at_every_durable_step_a_federation_keeps_its_word(
 
 async def _trial(federation: Federation) -> None:
     """At the first campaign each process dies the first time it reaches each point, later at some other time."""
-    await federation.open()
+    await federation.open(birth=points("birth"))
     federation.command_points = points("contact")
     for number in range(CAMPAIGNS):
         await federation.next_day()

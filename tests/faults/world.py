@@ -94,8 +94,8 @@ class Federation:
         """Campaigns that came after the backups which all nodes were restored from: nobody knows what was said then."""
         self._engines: dict[str, Engine] = {}
 
-    async def open(self) -> None:
-        """Lay everything out, fill the stores, and start all processes."""
+    async def open(self, birth: tuple[str, ...] = ()) -> None:
+        """Lay everything out, fill the stores, and start all processes. Nodes die at the points of `birth`."""
         offer = Offer("faults", 100, "c00", 0.7, {"sms": 0.05, "local_sms": 0.05})
         odds = {channel: ODDS.model_dump() for node in NODES for channel in channels_of(node)}
         world = self.world = World(self.seed, int(FIRST_DAY.timestamp()), DAYS, offer, odds)
@@ -114,7 +114,7 @@ class Federation:
         for node in NODES:
             write_offset(self.wall(node), 0)
         for name in self.local.processes():
-            await self.start(name)
+            await self.start(name, birth)
         await self.until("the provinces to connect", QUIET_SECONDS_MAX, self._connected)
 
     async def close(self) -> None:
@@ -129,9 +129,9 @@ class Federation:
         for engine in self._engines.values():
             engine.dispose()
 
-    async def start(self, name: str) -> None:
+    async def start(self, name: str, points: tuple[str, ...] = ()) -> None:
         environment = {WALL_VARIABLE: str(self.wall(name))} if name in NODES else {}
-        await self.processes.start(name, self.local.processes()[name], environment)
+        await self.processes.start(name, self.local.processes()[name], environment, dict.fromkeys(points, 1))
 
     def wall(self, node: str) -> Path:
         """The file that steps a node's own wall clock."""
@@ -181,8 +181,6 @@ class Federation:
             file = self.root / f"{request}-{code}.csv"
             asked = self.local_band(code)
             file.write_text("\n".join(["msisdn", *map(str, asked)]), encoding="utf-8")
-            settings = str(self.local.home(code) / "province.toml")
-            terms = ["--name", request, "--offer", "local", "--text", "您好", "--ask-hq", "--wait", "0"]
             settings = str(self.local.home(code) / "province.toml")
             arguments = ["-m", "province", "contact", str(file), "--config", settings, "--name", request, "--offer",
                          "local", "--text", "您好", "--ask-hq", "--wait", "0"]  # fmt: skip
