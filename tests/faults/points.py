@@ -56,14 +56,13 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "provinces.enroll",
         "subscriber_import.fill_vault",
     ),
-    "restore": ("fence.begin", "fence.give_up"),
-    "reset": ("link.reset",),
+    "restore": ("fence.begin", "fence.give_up", "link.reset"),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
     "hq": ("audience.save", "fence.write", "selection.freeze"),
     "province": ("fence.write",),
-    "birth": ("clock.write",),
+    "restore": ("clock.write",),
     "vendor": ("journal.append", "journal.open"),
     "bss": ("order_log.append",),
     "command": ("snapshots.announce", "snapshots.write"),
