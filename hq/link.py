@@ -49,18 +49,19 @@ def open_session(
     build_version: str,
     now: int,
     *,
+    leap: int,
     takeover: bool = False,
     standing: Standing | None = None,
     clock_off_seconds: int = 0,
 ) -> Opened:
     """Refused with RESTORE_FENCED where the province is an older incarnation than one that was here.
 
-    Raises WentBack where the province knows more of this HQ than HQ does itself. `clock_off_seconds`: how far the
-    province's clock is ahead.
+    `leap` as `sessions.opened` has it. Raises WentBack where the province knows more of this HQ than HQ does itself.
+    `clock_off_seconds`: how far the province's clock is ahead.
     """
     provinces.seen(connection, ask.province, build_version, now)
     provinces.told_time(connection, ask.province, clock_off_seconds)
-    given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now)
+    given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now, leap=leap)
     own = restore_fence.load(connection).number
     if standing is not None:
         _check_incarnation(connection, ask.province, standing.incarnation)

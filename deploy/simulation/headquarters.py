@@ -34,7 +34,7 @@ from hq.link import Opened, Pushed
 from hq.store import feed, leases, policies, sessions, work_orders
 from hq.store.campaigns import WaveState
 from hq.store.feed import HqOutlet
-from hq.store.sessions import Session
+from hq.store.sessions import LEAP_MAX, Session
 from hq.store.tables import campaign, wave
 
 if TYPE_CHECKING:
@@ -160,13 +160,13 @@ class Headquarters(Node):
         now = self.clock.now()
         self.hear_time(told_time)
         ask = Session(province, instance_id, 0, now + LEASE_SECONDS, 1)
-        off = told_time - now
+        off, leap = told_time - now, self.world.random.randrange(LEAP_MAX)
         try:
-            return self.write(_open, ask, now, takeover, standing, off), now
+            return self.write(_open, ask, now, takeover, standing, off, leap), now
         except WentBack as gone:
             self.world.tell(self.name, "learns that it came back from a backup: %s", gone)
             at_once(self.fence.fall(gone.number, gone.above))
-            return self.write(_open, ask, now, takeover, standing, off), now
+            return self.write(_open, ask, now, takeover, standing, off, leap), now
 
     def renew_session(self, province: str, fence: int, told_time: int) -> int:
         now = self.clock.now()
@@ -267,9 +267,18 @@ class Headquarters(Node):
         watch.reader.suspect()
 
 
-def _open(connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int) -> Opened:
+def _open(
+    connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int, leap: int
+) -> Opened:
     return link.open_session(
-        connection, ask, "simulated", now, takeover=takeover, standing=standing, clock_off_seconds=off
+        connection,
+        ask,
+        "simulated",
+        now,
+        leap=leap,
+        takeover=takeover,
+        standing=standing,
+        clock_off_seconds=off,
     )
 
 

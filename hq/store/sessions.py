@@ -10,6 +10,8 @@ from common.kernel.refusal import Fault, Refusal, conflict
 from hq.store.tables import session
 
 INSTANCE_ID_CHARS_MAX = 64
+LEAP_MAX = 1 << 31
+"""Room for billions of sessions of one province below what a store can keep."""
 
 _LOAD = select(session).where(session.c.province == bindparam("of"))
 _DELETE = delete(session).where(session.c.province == bindparam("of"))
@@ -28,8 +30,12 @@ class Session:
     contract_revision: int
 
 
-def opened(held: Session | None, ask: Session, *, takeover: bool, now: int) -> Session:
-    """The session `ask` gets: its fence is above any given before, and above any a lost database gave."""
+def opened(held: Session | None, ask: Session, *, takeover: bool, now: int, leap: int) -> Session:
+    """The session `ask` gets, its fence above any that this database knows of.
+
+    `leap`, drawn at random up to LEAP_MAX, makes it unlike those that a database put back from a backup gave in the
+    time it lost, even where the clock went back with it: a session from then must not pass for the new one.
+    """
     if held is not None and held.instance_id != ask.instance_id and held.expires_at > now and not takeover:
         raise Refusal(
             Fault.HELD,
@@ -38,7 +44,7 @@ def opened(held: Session | None, ask: Session, *, takeover: bool, now: int) -> S
             "stop it, wait, or open with takeover",
             metadata={"seconds": str(held.expires_at - now)},
         )
-    return replace(ask, fence=max(now, 1 + (held.fence if held else 0)))
+    return replace(ask, fence=leap + max(now, 1 + (held.fence if held else 0)))
 
 
 def checked(held: Session | None, fence: int) -> Session:
