@@ -140,7 +140,7 @@ class Node:
     def forget(self) -> None: ...
 
     def heard_commit(self) -> None:
-        """After each commit: something may have grown."""
+        """After a commit that changed a log."""
 
     def may_contact(self, policy: Policy) -> Contacts:
         """As every node's runner is told."""
@@ -170,9 +170,13 @@ class Node:
         with self._store.transaction() as connection:
             result = work(connection, *arguments, **named)
             self.maybe_dies(work.__name__, -1)
-        self.world.witness.look(self)
+        changed = self._store.changed
+        self.world.witness.look(self, changed)
+        grown = "log" in changed
+        changed.clear()
         self.maybe_dies(work.__name__, 1)
-        self.heard_commit()
+        if grown:
+            self.heard_commit()
         return result
 
     def maybe_dies(self, step: str, when: int) -> None:

@@ -29,7 +29,7 @@ def plan(world: World, seconds: float) -> None:
     for number in range(random.randint(2, 6)):
         world.timeline.after(seconds * random.random(), _local_request, world, f"r{number}")
     if random.random() < 0.8:
-        world.hq.receive(world.hq.apply_policy, policies.document(random))
+        world.hq.receive(world.hq.apply_policy, policies.document(random, world.seed))
     else:
         # Before anybody was contacted HQ takes any policy, and of a province's own contacts it may not have heard.
         world.timeline.after(0, _campaign, world, "first")
@@ -74,7 +74,7 @@ def _shares(world: World) -> tuple[Share, ...]:
 
 
 def _policy(world: World) -> None:
-    world.hq.receive(world.hq.apply_policy, policies.document(world.random))
+    world.hq.receive(world.hq.apply_policy, policies.document(world.random, world.seed))
 
 
 def _local_request(world: World, name: str) -> None:

@@ -6,6 +6,7 @@ Names of rules are those of the end checker: caps (I1), stops (I2), and so on.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,6 @@ CANCELLED = f"SELECT name FROM work_order WHERE state = {int(WorkOrderState.CANC
 BLOCKS = "SELECT work_order, number, states FROM task_block"
 VERSIONS = "SELECT name, version FROM work_order"
 POLICIES = "SELECT version, document FROM policy"
-COMMITS_A_LOOK = 8
-"""How often the ledgers are looked at whole."""
 SETTLED = min(TERMINAL)
 
 _Block = tuple[bytes, ...]
@@ -55,8 +54,6 @@ class Moment:
 class _Seen:
     """What a node was known to hold, and since when."""
 
-    commits: int = 0
-    policies: int = 0
     stops: dict[tuple[int, int], Moment] = field(default_factory=dict)
     cancelled: dict[str, Moment] = field(default_factory=dict)
     states: dict[tuple[str, int], bytes] = field(default_factory=dict)
@@ -91,21 +88,20 @@ class Witness:
 
     # Told as it happens
 
-    def look(self, node: Node) -> None:
-        """After each commit of a node."""
+    def look(self, node: Node, changed: Set[str]) -> None:
+        """After each commit of a node, with the tables it changed."""
         self._commits += 1
         seen, now = self._seen[node.name], Moment(self._commits, self._world.timeline.now)
-        standing = node.rows(STOPS)
-        seen.stops = {key: seen.stops.get(key, now) for key in standing}
-        seen.cancelled = {name: seen.cancelled.get(name, now) for (name,) in node.rows(CANCELLED)}
-        policies = node.rows(POLICIES)
-        if len(policies) != seen.policies:
-            seen.policies = len(policies)
-            for version, document in policies:
+        if "stop" in changed:
+            seen.stops = {key: seen.stops.get(key, now) for key in node.rows(STOPS)}
+        if "work_order" in changed:
+            seen.cancelled = {name: seen.cancelled.get(name, now) for (name,) in node.rows(CANCELLED)}
+            self._check_versions(node, seen)
+        if "task_block" in changed:
+            self._check_blocks(node, seen)
+        if "policy" in changed:
+            for version, document in node.rows(POLICIES):
                 self._policy(version, document)
-        seen.commits += 1
-        if seen.commits % COMMITS_A_LOOK == 0:
-            self.look_at_ledger(node)
 
     def restored(self, node: Node) -> None:
         """What a node forgot it may contradict."""
@@ -177,15 +173,14 @@ class Witness:
         if since is not None and _too_late(contact, booked, since):
             raise Violation("cancelled", f"{contact} was booked at {booked}, its work order cancelled since {since}")
 
-    # Looked at now and then
-
-    def look_at_ledger(self, node: Node) -> None:
-        seen = self._seen[node.name]
+    def _check_blocks(self, node: Node, seen: _Seen) -> None:
         for name, number, states in node.rows(BLOCKS):
             before = seen.states.get((name, number), states)
             if before != states:
                 _check_terminal(node.name, name, number, before, states)
             seen.states[name, number] = states
+
+    def _check_versions(self, node: Node, seen: _Seen) -> None:
         for name, version in node.rows(VERSIONS):
             if version < seen.versions.get(name, 0):
                 raise Violation("versions", f"{node.name}: {name} went from {seen.versions[name]} to {version}")
@@ -195,7 +190,6 @@ class Witness:
 
     def check_end(self, hq: Node, provinces: list[Node]) -> None:
         for node in (hq, *provinces):
-            self.look_at_ledger(node)
             _check_sums(node)
         for province in provinces:
             _check_agree(hq, province)
