@@ -66,6 +66,9 @@ def open_session(
     if standing is not None:
         _check_incarnation(connection, ask.province, standing.incarnation)
         _check_memory(connection, ask.province, own, standing)
+        if standing.incarnation > provinces.incarnation(connection, ask.province) and standing.hq_incarnation < own:
+            # Its backup may hold what a lost HQ issued and the province, as it was, did not: all is to be told anew.
+            provinces.retold(connection, ask.province, standing.hq_incarnation)
         provinces.met(connection, ask.province, standing.incarnation)
     sessions.put(connection, given)
     return Opened(

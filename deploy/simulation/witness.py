@@ -182,8 +182,8 @@ class Witness:
 
     def _check_versions(self, node: Node, seen: _Seen) -> None:
         for name, version in node.rows(VERSIONS):
-            if version < seen.versions.get(name, 0):
-                raise Violation("versions", f"{node.name}: {name} went from {seen.versions[name]} to {version}")
+            if version < (before := seen.versions.get(name, 0)):
+                raise Violation("versions", f"{node.name}: {name} went from {before} to {version}")
             seen.versions[name] = version
 
     # At the end
