@@ -30,7 +30,9 @@ class Store:
     """`changed`: the watched tables that were written to since it was last cleared, be it in vain."""
 
     def __init__(self, *declared: MetaData) -> None:
-        engine = create_engine("sqlite://", poolclass=StaticPool, pool_reset_on_return=None)
+        engine = create_engine(
+            "sqlite://", poolclass=StaticPool, pool_reset_on_return=None, connect_args={"cached_statements": 2_000}
+        )
         for tables in declared:
             tables.create_all(engine)
         self._slow = engine.connect()

@@ -29,6 +29,8 @@ MORNING = 1_790_042_400.0
 HOUR, DAY = 3_600.0, 86_400.0
 TRACE_LINES = 4_000
 SETTLING_SECONDS = 14 * DAY
+RENEWED_SECONDS = 3 * DAY
+"""After so long in calm weather every node has heard what time it is."""
 SELDOM = {"commit": 0.2, "open_session": 0.3, "rejoin": 0.3}
 """Commits that would take all the kills, being the most."""
 DOWN_SECONDS = (1.0, 8_000.0)
@@ -59,6 +61,7 @@ class World:
         self._clocks_step = self.weather.clock_steps_a_day > 0
         self.network = Network(self.timeline, self.random, self.weather)
         self.witness = Witness(self)
+        self._calm_since = 0.0
         self.faults = 0
         self.has_orders = self.random.random() < 0.5
         self.topics = [topic for topic in TOPICS if self.has_orders or topic != "orders"]
@@ -132,7 +135,9 @@ class World:
         """0: never."""
         if not self._clocks_step:
             return 0.0
-        return self.random.uniform(0.5, 3.0) * HOUR if self.weather is not CALM else 12 * HOUR
+        if self.weather is not CALM:
+            return self.random.uniform(0.5, 3.0) * HOUR
+        return 12 * HOUR if self.timeline.now < self._calm_since + RENEWED_SECONDS else 0.0
 
     def downtime(self) -> float:
         return self.spread(*DOWN_SECONDS)
@@ -154,6 +159,7 @@ class World:
     def _heal(self) -> None:
         self.tell("world", "is calm from here on")
         self.weather = self.network.weather = CALM
+        self._calm_since = self.timeline.now
         for node in self.nodes:
             node.machine.off_seconds = 0.0
         for node in self.nodes:

@@ -16,6 +16,11 @@ LEAP_MAX = 1 << 31
 _LOAD = select(session).where(session.c.province == bindparam("of"))
 _DELETE = delete(session).where(session.c.province == bindparam("of"))
 _INSERT = insert(session)
+_RENEW = (
+    update(session)
+    .where(session.c.province == bindparam("of"), session.c.fence == bindparam("given"))
+    .values(expires_at=bindparam("until"))
+)
 _CLOSE_ALL = update(session).values(fence=session.c.fence + 1, expires_at=0)
 
 
@@ -69,7 +74,8 @@ def check(connection: Connection, province: str, fence: int) -> Session:
 
 
 def renew(connection: Connection, province: str, fence: int, expires_at: int) -> None:
-    put(connection, replace(check(connection, province, fence), expires_at=expires_at))
+    if not connection.execute(_RENEW, {"of": province, "given": fence, "until": expires_at}).rowcount:
+        check(connection, province, fence)
 
 
 def close_all(connection: Connection) -> None:
