@@ -66,9 +66,7 @@ def open_session(
     if standing is not None:
         _check_incarnation(connection, ask.province, standing.incarnation)
         _check_memory(connection, ask.province, own, standing)
-        if standing.incarnation > provinces.incarnation(connection, ask.province) and standing.hq_incarnation < own:
-            # Its backup may hold what a lost HQ issued and the province, as it was, did not: all is to be told anew.
-            provinces.retold(connection, ask.province, standing.hq_incarnation)
+        _settle_memories(connection, ask.province, own, standing)
         provinces.met(connection, ask.province, standing.incarnation)
     sessions.put(connection, given)
     return Opened(
@@ -109,6 +107,18 @@ def _check_memory(connection: Connection, province: str, own: int, told: Standin
         if written.acknowledged and (held.epoch, held.sequence) < (written.head.epoch, written.acknowledged):
             what = f"HQ acknowledged outbox {stream} of {province} up to {written.acknowledged}, and holds {held}"
             raise WentBack(own, own, what)
+
+
+def _settle_memories(connection: Connection, province: str, own: int, told: Standing) -> None:
+    """After both sides were restored, each may lack what the other, as it was, knew to be over."""
+    if told.hq_incarnation >= own:
+        return
+    if told.incarnation > provinces.incarnation(connection, province):
+        # Its backup may hold what a lost HQ issued and the province, as it was, did not: all is to be told anew.
+        provinces.retold(connection, province, told.hq_incarnation)
+    if told.incarnation > FIRST:
+        # Of what is over a restored province was told nothing, and to this HQ it may not be over.
+        log.raise_epoch(connection, province, feed.WORK_ORDERS)
 
 
 def look(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection
 
+from common.courier import log
 from common.courier.standing import Standing
 from common.delivery import fence, ledger
 from common.kernel.incarnation import Incarnation, Retold
@@ -14,7 +15,7 @@ from common.kernel.refusal import Refusal
 from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime.database import Database
 from hq import link
-from hq.store import provinces, uplink
+from hq.store import feed, provinces, sessions, uplink
 from hq.store.sessions import Session
 
 NOW = 1_790_000_000
@@ -66,3 +67,18 @@ def test_a_work_order_still_waiting_for_its_tasks_comes_back_as_it_was_issued(da
         hq_restored(connection)
         tell(connection, waiting)
         assert ledger.load_work_order(connection, LOST.name) == LOST
+
+
+@pytest.mark.parametrize(("incarnation", "reads_anew"), [(1, False), (2, True)])
+def test_a_restored_hq_shows_a_restored_province_again_what_is_not_over(
+    database: Database, incarnation: int, reads_anew: bool
+) -> None:
+    with database.transaction() as connection:
+        hq_restored(connection)
+        feed.put(connection, "45", [LOST], NOW)
+        place = log.head_place(connection, "45", "work_orders")
+        province_opens(connection, incarnation, hq_incarnation=1)
+        session = sessions.load(connection, "45")
+        assert session is not None
+        found = link.look(connection, "45", "work_orders", session.fence, place, window=10)
+        assert found == (None if reads_anew else place.sequence)
