@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class Watch:
     spoke_at: float = 0.0
     told_all: bool = False
     serving: bool = False
+    broken: bool = False
+    """What was said after the break does not arrive either."""
     pieces: list[feed.Piece] = field(default_factory=list)
 
 
@@ -248,19 +250,24 @@ class Headquarters(Node):
         """As the real watch: the mark is beside the store before anything is told."""
         return at_once(self.fence.keep(self.read(fence.load).mark))
 
-    def _say(self, watch: Watch, act: object, *arguments: object) -> None:
+    def _say(self, watch: Watch, act: Callable[..., None], *arguments: object) -> None:
         watch.spoke_at = self.world.network.stream(
             self.name,
             watch.reader.node,
             watch.spoke_at,
             lambda: self._broken(watch),
-            act,  # type: ignore[arg-type]
-            watch.topic,
-            watch.number,
-            *arguments,
+            self._arrives,
+            watch,
+            act,
+            arguments,
         )
 
+    def _arrives(self, watch: Watch, act: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        if not watch.broken:
+            act(watch.topic, watch.number, *arguments)
+
     def _broken(self, watch: Watch) -> None:
+        watch.broken = True
         place = watch.reader.province, watch.topic
         if self._watches.get(place) is watch:
             del self._watches[place]
