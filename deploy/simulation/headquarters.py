@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liandong.federation.v1 import uplink_pb2
 from sqlalchemy import Connection, insert
@@ -25,6 +25,7 @@ from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import GuardedClock
 from common.wire import codec
 from deploy.simulation.coroutine import at_once
+from deploy.simulation.kinds import STORY
 from deploy.simulation.node import Node
 from deploy.simulation.plans import Plan
 from deploy.simulation.source import Source, follow
@@ -142,6 +143,9 @@ class Headquarters(Node):
                 return
             self.wake_lanes()
 
+    def sources(self) -> list[Source[Any]]:
+        return [self.cbss]
+
     def follow_sources(self) -> None:
         follow(self, self.cbss, orders.take_orders)
 
@@ -153,6 +157,7 @@ class Headquarters(Node):
             self.world.tell(self.name, "refuses a policy: %s", refusal.message)
             return
         self.world.tell(self.name, "puts policy %d in force", applied.version)
+        self.world.kinds[f"{STORY}policy"] += applied.version > 1
 
     # The link
 
