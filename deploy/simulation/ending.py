@@ -14,9 +14,10 @@ SETTLED = min(TERMINAL)
 COUNTERS = ", ".join(f"{name}_tasks" for name in ("delivered", "suppressed", "expired", "failed", "unknown"))
 TASKS = "work_order, number, keys, states, reasons, responses"
 WISHES = {
-    "stop": "SELECT subscriber_key, scope, stopped_at, lifted FROM stop",
-    "consent": "SELECT subscriber_key, purpose, given_at, expires_at, withdrawn FROM consent",
+    "stop": ("SELECT subscriber_key, scope, stopped_at, lifted FROM stop", True),
+    "consent": ("SELECT subscriber_key, purpose, given_at, expires_at, withdrawn FROM consent", False),
 }
+"""Rows by their first two columns, and which value of the last allows contacts."""
 ORDERS = "SELECT source_system, order_number, revision FROM order_record"
 LOGS = "SELECT stream, epoch, head FROM log WHERE peer = ?"
 CURSORS = "SELECT stream, epoch, sequence FROM cursor WHERE peer = ?"
@@ -112,12 +113,21 @@ def _check_own(province: Node) -> None:
 
 
 def _check_wishes(hq: Node, province: Node) -> None:
-    """I10: of what people wish all nodes know the same."""
-    for table, statement in WISHES.items():
-        here, there = set(province.rows(statement)), set(hq.rows(statement))
-        if here != there:
-            shown = f"only there {sorted(here - there)}, only at {HQ_NODE} {sorted(there - here)}"
-            raise Violation("convergence", f"{province.name}: {table}: {shown}")
+    """I10: of what people wish all nodes know the same.
+
+    But for what allows contacts, once HQ was restored: it believes that only of the home province (DESIGN 12, I9), so
+    what a forgetful home and a forgetful HQ both lost, others cannot bring back. Nobody is contacted for it: who is
+    not at home there, a province does not contact.
+    """
+    at_home = {person.key for person in hq.world.people if person.home == province.name}
+    for table, (statement, allows) in WISHES.items():
+        here, there = ({row[:2]: row[2:] for row in node.rows(statement)} for node in (province, hq))
+        for identity in sorted(here.keys() | there.keys()):
+            mine = here.get(identity)
+            unheard = hq.restored and mine is not None and mine[-1] == allows and identity[0] not in at_home
+            if mine != there.get(identity) and not unheard:
+                what = f"{table} {identity} is {mine} there, {there.get(identity)} at {HQ_NODE}"
+                raise Violation("convergence", f"{province.name}: {what}")
 
 
 def _check_orders(hq: Node, province: Node) -> None:
