@@ -71,7 +71,7 @@ def open_session(
     sessions.put(connection, given)
     return Opened(
         given,
-        {topic: log.position(connection, ask.province, topic) for topic in TOPICS},
+        log.positions(connection, ask.province, TOPICS),
         {stream: cursor.load(connection, ask.province, stream) for stream in OUTBOX_STREAMS},
         own,
     )
@@ -99,8 +99,9 @@ def _check_memory(connection: Connection, province: str, own: int, told: Standin
         return
     if told.hq_incarnation > own:
         raise WentBack(own, told.hq_incarnation, f"province {province} has met HQ as {told.hq_incarnation}")
+    logs = log.positions(connection, province, TOPICS)
     for topic, place in told.feed.items():
-        if log.went_back(connection, province, topic, place):
+        if log.went_back(connection, province, topic, place, logs.get(topic)):
             raise WentBack(own, own, f"province {province} has feed {topic} up to {place}, which HQ never wrote")
     for stream, written in told.outbox.items():
         held = cursor.load(connection, province, stream)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from common.courier import cursor, log
 from common.courier.cursor import NOWHERE, Apply, Gap, Place
-from common.courier.log import Entry
+from common.courier.log import Entry, LogPosition
 from common.courier.standing import Known, Standing, Written
 from common.delivery import fence
 from common.kernel.incarnation import FIRST, Retold, WentBack
@@ -98,7 +98,7 @@ def apply(
 
 def positions(connection: Connection) -> dict[str, Place]:
     """The newest entry of each outbox stream."""
-    return {stream: log.head_place(connection, HQ, stream) for stream in OUTBOX_STREAMS}
+    return {stream: log.head_place(connection, HQ, stream, at) for stream, at in _logs(connection).items()}
 
 
 def standing(connection: Connection) -> Standing:
@@ -107,7 +107,10 @@ def standing(connection: Connection) -> Standing:
         fence.load(connection).number,
         meetings.last(connection).hq_incarnation,
         {topic: place(connection, topic) for topic in TOPICS},
-        {stream: Written(head, _acknowledged(connection, stream)) for stream, head in positions(connection).items()},
+        {
+            stream: Written(log.head_place(connection, HQ, stream, at), at.committed)
+            for stream, at in _logs(connection).items()
+        },
     )
 
 
@@ -155,13 +158,14 @@ def committed(connection: Connection, stream: str, place: Place) -> bool:
     return at is not None
 
 
-def _acknowledged(connection: Connection, stream: str) -> int:
-    return log.position(connection, HQ, stream).committed
+def _logs(connection: Connection) -> dict[str, LogPosition]:
+    return log.positions(connection, HQ, OUTBOX_STREAMS)
 
 
 def _check_memory(connection: Connection, own: int, known: Known) -> None:
+    logs = _logs(connection)
     for stream, held in known.outbox.items():
-        if log.went_back(connection, HQ, stream, held):
+        if log.went_back(connection, HQ, stream, held, logs.get(stream)):
             raise WentBack(own, own, f"HQ holds outbox {stream} up to {held}, which this node never wrote")
     for topic, at in known.feed.items():
         here = place(connection, topic)

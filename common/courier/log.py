@@ -5,7 +5,7 @@ Callers own the transactions. Payloads are opaque.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
@@ -41,7 +41,9 @@ _LOG = (log.c.peer == bindparam("of_peer"), log.c.stream == bindparam("of_stream
 _ENTRY = (log_entry.c.peer == bindparam("of_peer"), log_entry.c.stream == bindparam("of_stream"))
 _FOLLOW = (*_ENTRY, log_entry.c.sequence > bindparam("after"))
 
-_POSITION = select(log.c.epoch, log.c.oldest, log.c.head, log.c.committed, log.c.base_chain).where(*_LOG)
+_PLACE = (log.c.epoch, log.c.oldest, log.c.head, log.c.committed, log.c.base_chain)
+_POSITION = select(*_PLACE).where(*_LOG)
+_POSITIONS = select(log.c.stream, *_PLACE).where(log.c.peer == bindparam("of_peer"))
 _LOCKED_POSITION = _POSITION.with_for_update()
 _INSERT_LOG = insert(log)
 _UPDATE_LOG = update(log).where(*_LOG)
@@ -95,9 +97,15 @@ def position(connection: Connection, peer: str, stream: str) -> LogPosition:
     return _row(connection, peer, stream) or NEW
 
 
-def head_place(connection: Connection, peer: str, stream: str) -> Place:
-    """Where a reader stands that has everything."""
-    at = position(connection, peer, stream)
+def positions(connection: Connection, peer: str, streams: Iterable[str]) -> dict[str, LogPosition]:
+    """Those of all logs for one peer at once."""
+    known = {stream: LogPosition(*at) for stream, *at in connection.execute(_POSITIONS, {"of_peer": peer})}
+    return {stream: known.get(stream, NEW) for stream in streams}
+
+
+def head_place(connection: Connection, peer: str, stream: str, at: LogPosition | None = None) -> Place:
+    """Where a reader stands that has everything. `at` is the log's position, where it was read already."""
+    at = at or position(connection, peer, stream)
     return Place(at.epoch, at.head, _chain_at(connection, peer, stream, at, at.head) or 0)
 
 
@@ -124,9 +132,9 @@ def in_step(connection: Connection, peer: str, stream: str, place: Place, at: Lo
     return place.epoch == at.epoch and _chain_at(connection, peer, stream, at, place.sequence) == place.chain
 
 
-def went_back(connection: Connection, peer: str, stream: str, place: Place) -> bool:
-    """Whether the reader holds what this log never wrote: this node was restored from a backup."""
-    at = position(connection, peer, stream)
+def went_back(connection: Connection, peer: str, stream: str, place: Place, at: LogPosition | None = None) -> bool:
+    """Whether the reader holds what this log never wrote: this node was restored from a backup. `at` as before."""
+    at = at or position(connection, peer, stream)
     if place.epoch != at.epoch:
         return place.epoch > at.epoch
     known = _chain_at(connection, peer, stream, at, place.sequence)

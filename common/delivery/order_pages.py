@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, select, tuple_
@@ -20,7 +21,7 @@ _IDENTITY = (order_record.c.source_system, order_record.c.order_number, order_re
 
 def page_ends(connection: Connection, province: int | None = None) -> list[Identity]:
     """The last record of each page, in order; only of people at home in `province`, where it is given."""
-    rows = connection.execute(_of(province, select(*_IDENTITY)).order_by(*_IDENTITY))
+    rows = connection.execute(_identities(province))
     ends: list[Identity] = []
     filled = PAGE_ROWS
     for row in rows:
@@ -40,6 +41,11 @@ def page(
     if after is not None:
         query = query.where(tuple_(*_IDENTITY) > after)
     return records_of(connection.execute(query).all())
+
+
+@cache
+def _identities(province: int | None) -> Select[Any]:
+    return _of(province, select(*_IDENTITY)).order_by(*_IDENTITY)
 
 
 def _of(province: int | None, query: Select[Any]) -> Select[Any]:
