@@ -98,10 +98,17 @@ class Planner:
             return await step(*arguments)
         except StoreUnavailable:
             raise
+        except Refusal as why:
+            # Nothing is wrong with the campaign: a province's clock, or a fence that will pass.
+            self._leave_alone(name, why.retry_seconds or RETRY_SECONDS)
+            log.warning("campaign %s waits: %s", name, why.message)
         except Exception:
+            self._leave_alone(name, RETRY_SECONDS)
             log.exception("campaign %s: a step failed; trying again in %g s", name, RETRY_SECONDS)
-            self._retry_at[name] = self._clock.monotonic() + RETRY_SECONDS
-            return None
+        return None
+
+    def _leave_alone(self, name: str, seconds: float) -> None:
+        self._retry_at[name] = self._clock.monotonic() + seconds
 
     def _may_try(self, name: str) -> bool:
         return self._retry_at.get(name, 0.0) <= self._clock.monotonic()

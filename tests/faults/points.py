@@ -56,13 +56,14 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "provinces.enroll",
         "subscriber_import.fill_vault",
     ),
-    "restore": ("fence.begin", "fence.give_up", "link.reset"),
+    "restore": ("fence.begin", "fence.give_up"),
+    "reset": ("link.reset",),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
     "hq": ("audience.save", "fence.write", "selection.freeze"),
     "province": ("fence.write",),
-    "restore": ("clock.write",),
+    "birth": ("clock.write",),
     "vendor": ("journal.append", "journal.open"),
     "bss": ("order_log.append",),
     "command": ("snapshots.announce", "snapshots.write"),

@@ -38,8 +38,8 @@ MINE, THEIRS = "45", "13"
 CANARY = "kanarienvogel"
 """Stands in every text of province 13."""
 SECONDS = 10.0
-WATCH_SECONDS = 0.5
-MESSAGES_MAX = 20
+WATCH_SECONDS = 3.0
+MESSAGES_MAX = 3
 NOW = int(time.time())
 PEOPLE = 3_000
 TASKS = 4
@@ -349,7 +349,7 @@ def _own(work_order: str, local: str, key: int) -> dict[str, Any]:
         "acknowledged": 0,
         "seconds": NOW,
         "max_duration.seconds": 0,
-        "nanos": 30_000_000,
+        "nanos": 100_000_000,
         "subscriber_keys": key,
         "subscriber_key_deltas": key,
         "purposes": "location",
@@ -400,7 +400,7 @@ def _class_of_answer(probe: Probe) -> Any:
 
 
 def _heard(stream: Any, request: Message) -> tuple[Message, ...]:
-    """What a stream says within a moment."""
+    """What a stream says first."""
     call, said = stream(request, timeout=WATCH_SECONDS), list[Message]()
     try:
         said += islice(call, MESSAGES_MAX)
