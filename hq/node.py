@@ -38,7 +38,7 @@ from hq.rpc import federation
 from hq.rpc.campaign import CampaignApi
 from hq.rpc.coordination import CoordinationApi
 from hq.settings import HqSettings
-from hq.store import evaluation, sessions
+from hq.store import evaluation, sessions, sources
 from hq.store.feed import CONTROL, HqOutlet
 
 STOP_SECONDS = 3.0
@@ -109,6 +109,7 @@ async def _serve(settings: HqSettings) -> None:
     if settings.cbss:
         line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))
         source = settings.cbss.source_system
+        await database.write(sources.claim, HQ_NODE, [source])
         jobs.append(steady(orders.follower(database, clock, bell, GrpcBss(line), source, key).run))
     await fence.wake()
     # Every province tells anew what it knows of HQ, before anything else passes between them.

@@ -29,7 +29,7 @@ from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime.database import Database
 from common.wire import faults, tls
 from deploy.local.federation import HQ, World, fill, lay_out, layout
-from hq.store import feed
+from hq.store import feed, sources
 from hq.store import tables as hq_tables
 from tests.isolation.contracts import ABSENT, FOREIGN, MALFORMED, OWN, PLACE, Probe, Values, message_class, wire_name
 
@@ -38,7 +38,7 @@ MINE, THEIRS = "45", "13"
 CANARY = "kanarienvogel"
 """Stands in every text of province 13."""
 SECONDS = 10.0
-WATCH_SECONDS = 3.0
+WATCH_SECONDS = 1.5
 MESSAGES_MAX = 3
 NOW = int(time.time())
 PEOPLE = 3_000
@@ -194,7 +194,7 @@ class Isolation:
     def owners(self, offer: str) -> list[int]:
         """Whose orders of an offer stand at HQ."""
         with self.hq.snapshot() as connection:
-            return [int(key) for key in orders.owners_between(connection, offer, 0, 1 << 62)]
+            return [int(key) for key in orders.owners_between(connection, offer, 0, (1 << 63) - 1)]
 
     def incarnation(self) -> int:
         """HQ's."""
@@ -220,6 +220,8 @@ class Isolation:
         foreign = self._foreign(theirs)
         for table in _tables():
             self._plant_row(table, foreign)
+        with self.hq.transaction() as connection:
+            sources.claim(connection, THEIRS, [foreign["source_systems"]])
         return {
             OWN: _own(mine, local, self.my_keys[0]),
             FOREIGN: foreign,
