@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from common.courier.bell import Bell
+from common.courier.standing import Standing
 from common.delivery import fence, ledger, vault
 from common.delivery.claim import Contacts, take
 from common.delivery.lane import Delivery, Lane
 from common.kernel.channel import Channel, ChannelClass, Level, VendorTerms
-from common.kernel.incarnation import Incarnation, Kept, went_back
+from common.kernel.incarnation import HEARSAY_MAX, Incarnation, Kept, WentBack, went_back
 from common.kernel.incarnation import restored as restored_from
+from common.kernel.policy import SPEND_MARGIN_SECONDS
 from common.kernel.refusal import Refusal
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance, open_block
@@ -26,6 +29,10 @@ from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime import failpoint
 from common.runtime.failpoint import FailpointError
 from common.runtime.outage import StoreUnavailable
+from hq import link
+from hq.rpc.federation import Federation, GrantService
+from hq.store import leases, provinces
+from hq.store.sessions import Session
 from province.inbox import Inbox
 from tests.restore.machine import NOON, Node
 
@@ -305,3 +312,59 @@ def test_a_mark_that_cannot_be_kept_lets_nothing_go(node: Node) -> None:
             await awake.keep(await node.database.write(fence.raise_mark))
 
     asyncio.run(run())
+
+
+# At HQ
+
+
+def test_a_restored_hq_leases_nothing_before_the_window_has_passed_and_all_was_told_again(
+    node: Node, policy: Callable[[Connection, str], None]
+) -> None:
+    node.do(policy, "caps: [{scope: all, contacts: 2, per: 3d, province_share: 1}]")
+    node.do(provinces.enroll, "45", NOON)
+    begun = asyncio.run(node.fence().fall())
+    over = NOON + 3 * 86_400 + SPEND_MARGIN_SECONDS
+    for now in (NOON, over - 1):
+        with pytest.raises(Refusal) as refused:
+            node.do(leases.check, "45", now)
+        assert refused.value.reason == "RESTORE_FENCED"
+    assert "45 have yet to tell" in node.do(leases.fenced, over)
+    node.do(provinces.retold, "45", begun.number - 1)
+    assert node.do(leases.fenced, over)
+    node.do(provinces.retold, "45", begun.number)
+    node.do(leases.check, "45", over)
+
+
+def test_hq_counts_nothing_for_a_province_while_its_own_store_is_gone_back(node: Node) -> None:
+    """A grant is leased in the transaction that looks."""
+
+    async def run() -> None:
+        awake = node.fence()
+        await awake.wake()
+        node.do(gone_back)
+        with pytest.raises(Refusal) as refused:
+            node.do(GrantService(Federation(node.database, node.clock, Bell(), awake))._acquire, "45", 1, None)
+        assert refused.value.reason == "RESTORE_FENCED"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("told", "reason"), [(HEARSAY_MAX, "fall"), (HEARSAY_MAX + 1, "refused"), (1, "")])
+def test_no_word_of_a_province_takes_hq_beyond_where_it_can_rise(node: Node, told: int, reason: str) -> None:
+    node.do(provinces.enroll, "45", NOON)
+    node.do(fence.start)
+    ask = Session("45", "one", 0, NOON + 15, 1)
+
+    def opens() -> str:
+        try:
+            node.do(lambda c: link.open_session(c, ask, "test", NOON, standing=Standing(1, told, {}, {})))
+        except WentBack as gone:
+            asyncio.run(node.fence().fall(gone.number, gone.above))
+            return "fall"
+        except Refusal:
+            return "refused"
+        return ""
+
+    assert opens() == reason
+    told = HEARSAY_MAX + 1  # As HQ is now known by, or a lie once more.
+    assert opens() == ("" if reason == "fall" else "refused")
