@@ -31,23 +31,23 @@ TERMS = VendorTerms(messages_per_second_max=1000, batch_max=100, dedupe_seconds=
 class Computer:
     """What a machine's clocks show, in seconds."""
 
-    wall: float = NOON
-    elapsed: float = 100.0
+    wall: int = NOON
+    elapsed: int = 100
     boots: int = 1
 
     def starts(self, directory: Path) -> GuardedClock:
         """A process reads the clock."""
         return GuardedClock(
             directory / ANCHOR,
-            Machine(f"boot {self.boots}", lambda: int(self.elapsed * NANO), lambda: int(self.wall * NANO)),
+            Machine(f"boot {self.boots}", lambda: self.elapsed * NANO, lambda: self.wall * NANO),
         )
 
-    def passes(self, seconds: float, *, wall: float | None = None) -> None:
+    def passes(self, seconds: int, *, wall: int | None = None) -> None:
         self.elapsed += seconds
         self.wall += seconds if wall is None else wall
 
-    def reboots(self, *, wall: float = 60.0) -> None:
-        self.boots, self.elapsed = self.boots + 1, 0.0
+    def reboots(self, *, wall: int = 60) -> None:
+        self.boots, self.elapsed = self.boots + 1, 0
         self.wall += wall
 
 
@@ -63,7 +63,7 @@ def test_time_goes_on_by_what_elapsed_whatever_the_wall_clock_does(
         clock = computer.starts(directory) if restarts else clock
         assert clock.now() == NOON + passed
         assert clock.trusted
-        assert clock.stepped_seconds == int(computer.wall) - clock.now()
+        assert clock.stepped_seconds == computer.wall - clock.now()
 
 
 @pytest.mark.parametrize("off", [-CLOCK_MARGIN_SECONDS - 1, -CLOCK_MARGIN_SECONDS, CLOCK_MARGIN_SECONDS,
@@ -84,14 +84,14 @@ def test_after_a_reboot_nothing_is_done_until_a_peer_agrees(tmp_path: Path, off:
         await asyncio.sleep(0)
         assert not clock.trusted
         assert not done
-        clock.hear(int(computer.wall) + off)
+        clock.hear(computer.wall + off)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         waiting.cancel()
 
     asyncio.run(run())
     agrees = abs(off) <= CLOCK_MARGIN_SECONDS
-    assert done == ([int(computer.wall)] if agrees else [])
+    assert done == ([computer.wall] if agrees else [])
     assert computer.starts(tmp_path).trusted == agrees
 
 
@@ -99,7 +99,7 @@ def test_what_a_peer_says_never_moves_a_clock_that_is_trusted(tmp_path: Path) ->
     computer = Computer()
     clock = computer.starts(tmp_path)
     computer.passes(10, wall=5_000)
-    clock.hear(int(computer.wall))
+    clock.hear(computer.wall)
     assert clock.now() == NOON + 10
 
 

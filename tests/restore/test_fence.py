@@ -328,6 +328,7 @@ def test_a_restored_hq_leases_nothing_before_the_window_has_passed_and_all_was_t
         with pytest.raises(Refusal) as refused:
             node.do(leases.check, "45", now)
         assert refused.value.reason == "RESTORE_FENCED"
+        assert "may count until" in refused.value.message
     assert "45 have yet to tell" in node.do(leases.fenced, over)
     node.do(provinces.retold, "45", begun.number - 1)
     assert node.do(leases.fenced, over)
