@@ -121,6 +121,7 @@ def reclaim(
     again = covered & (reasons(AT_CLAIM, considered) == TaskReason.NONE)
     block, lost = advance(block, rows[~covered], TaskEvent.LOSE, TaskReason.NO_ANSWER, now)
     # Often the rule that forbids it is the answer to this very message.
+    block, _ = settle.dated(block, rows[covered & ~again], now)
     block, awaited = advance(block, rows[covered & ~again], TaskEvent.ACCEPT, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([lost, awaited]), outlet)
     submit_by = _submit_by(order, now)

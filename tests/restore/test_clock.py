@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
@@ -51,6 +51,7 @@ class Computer:
         self.wall += wall
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(-(10**8), 10**8), st.booleans()), max_size=20))
 def test_time_goes_on_by_what_elapsed_whatever_the_wall_clock_does(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]
