@@ -214,5 +214,6 @@ def _awake(
 def _consider(
     connection: Connection, order: WorkOrder, block: TaskBlock, rows: Rows, policy: Policy, now: int
 ) -> tuple[NDArray[np.int64], Considered]:
-    msisdns, known = facts.at_claim(connection, order, block.keys[rows], policy, now)
+    keys, unwritten = block.keys[rows], np.array([not text for text in block.texts])[block.text_refs[rows]]
+    msisdns, known = facts.at_claim(connection, order, keys, policy, now, keys[unwritten])
     return msisdns, Considered(len(rows), facts.terms_of(order), policy, known, now)
