@@ -103,9 +103,9 @@ async def _serve(settings: HqSettings) -> None:
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
-    planner = Planner(database, warehouse, clock, settings.data_dir, bell)
+    planner = Planner(database, warehouse, clock, settings.data_dir, bell, fence.check)
     jobs = [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, planner.run, eraser.run)]
-    jobs += [clock.watch(), database.watch()]
+    jobs += [steady(fence.watch), clock.watch(), database.watch()]
     if settings.cbss:
         line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))
         source = settings.cbss.source_system
