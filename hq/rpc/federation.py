@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ from common.wire.streams import CONTROL_LANE, OUTBOX_STREAMS, TOPICS, outbox_nam
 from hq import link
 from hq.link import Opened, Pushed
 from hq.store import feed, sessions
-from hq.store.sessions import INSTANCE_ID_CHARS_MAX, Session
+from hq.store.sessions import INSTANCE_ID_CHARS_MAX, LEAP_MAX, Session
 
 T = TypeVar("T")
 
@@ -298,7 +299,7 @@ def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionReq
     standing = _standing(request) if request.incarnation else None
     return link.open_session(
         connection, ask, request.build_version, now,
-        takeover=request.takeover, standing=standing, clock_off_seconds=off,
+        leap=secrets.randbelow(LEAP_MAX), takeover=request.takeover, standing=standing, clock_off_seconds=off,
     )  # fmt: skip
 
 
