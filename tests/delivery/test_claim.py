@@ -303,6 +303,7 @@ def test_a_channel_takes_no_more_in_a_day_than_its_capacity_whoever_issued_it(
             rows += len(claimed.rows)
             record(connection, claimed, np.full(len(claimed.rows), SendOutcome.ACCEPTED, np.uint8), True, now, memo)
             claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
+        assert claimed is None, "a lane that is answered has work"
         return rows
 
     with undone(sqlite) as connection:
