@@ -358,7 +358,7 @@ def test_no_word_of_a_province_takes_hq_beyond_where_it_can_rise(node: Node, tol
 
     def opens() -> str:
         try:
-            node.do(lambda c: link.open_session(c, ask, "test", NOON, standing=Standing(1, told, {}, {})))
+            node.do(lambda c: link.open_session(c, ask, "test", NOON, leap=0, standing=Standing(1, told, {}, {})))
         except WentBack as gone:
             asyncio.run(node.fence().fall(gone.number, gone.above))
             return "fall"
