@@ -171,6 +171,8 @@ class Node:
             result = work(connection, *arguments, **named)
             self.maybe_dies(work.__name__, -1)
         self.world.witness.look(self)
+        if self.world.backs_up():
+            self.back_up()
         self.maybe_dies(work.__name__, 1)
         self.heard_commit()
         return result

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.kernel.channel import CHANNELS, Level
+from common.kernel.consent import LOCATION
 from common.kernel.order import OrderChange, OrderRecords
+from common.kernel.policy import SPEND_MARGIN_SECONDS
 from deploy.simulation import policies
 from deploy.simulation.plans import Plan, Share
 from hq.campaigns import Step
@@ -25,9 +27,9 @@ def plan(world: World, seconds: float) -> None:
     """Plan what happens in the next `seconds`."""
     random = world.random
     for number in range(random.randint(2, 6)):
-        world.timeline.after(seconds * random.random(), _campaign, world, f"c{number}")
+        world.timeline.after(_moment(world, seconds), _campaign, world, f"c{number}")
     for number in range(random.randint(2, 6)):
-        world.timeline.after(seconds * random.random(), _local_request, world, f"r{number}")
+        world.timeline.after(_moment(world, seconds), _local_request, world, f"r{number}")
     if random.random() < 0.8:
         world.hq.receive(world.hq.apply_policy, policies.document(random))
     else:
@@ -37,6 +39,12 @@ def plan(world: World, seconds: float) -> None:
         world.timeline.after(seconds * random.random(), _policy, world)
     for number in range(random.randint(1, 3) if world.has_orders else 0):
         world.timeline.after(seconds * random.random(), _order, world, f"o{number}")
+
+
+def _moment(world: World, seconds: float) -> float:
+    """Often just as whole hours have passed, as windows of caps do, so that contacts meet there."""
+    at = seconds * world.random.random()
+    return at - at % HOUR + 2 * SPEND_MARGIN_SECONDS * world.random.random() if world.random.random() < 0.5 else at
 
 
 def _campaign(world: World, name: str) -> None:
@@ -50,6 +58,7 @@ def _campaign(world: World, name: str) -> None:
         priority=random.randint(0, 2),
         shares=_shares(world),
         product_line=random.choice(LINES),
+        purpose=LOCATION if world.has_wishes and name == "c1" else "",
     )
     if not plan.shares:
         return
@@ -57,7 +66,7 @@ def _campaign(world: World, name: str) -> None:
     world.hq.receive(world.hq.issue, plan)
     for _ in range(random.choice((0, 0, 1, 2))):
         step = random.choice((Step.PAUSE, Step.RESUME, Step.RESUME, Step.CANCEL))
-        world.timeline.after(random.random() * 20 * HOUR, _command, world, name, step)
+        world.timeline.after(world.spread(1, 20 * HOUR), _command, world, name, step)
 
 
 def _shares(world: World) -> tuple[Share, ...]:

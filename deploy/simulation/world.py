@@ -10,9 +10,10 @@ from random import Random
 from sqlalchemy import Connection
 
 from common.delivery.tables import vault
+from common.kernel.statement import Statement
 from common.runtime import bulk
 from common.wire.streams import TOPICS
-from deploy.simulation import faults, story, weather
+from deploy.simulation import faults, permitted, story, weather, wishes
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.network import Network
 from deploy.simulation.node import Node
@@ -31,6 +32,7 @@ TRACE_LINES = 4_000
 SETTLING_SECONDS = 14 * DAY
 SELDOM = {"commit": 0.2, "open_session": 0.3, "rejoin": 0.3}
 """Commits that would take all the kills, being the most."""
+BACKUPS_A_COMMIT = 0.02
 DOWN_SECONDS = (1.0, 8_000.0)
 
 
@@ -61,9 +63,12 @@ class World:
         self.witness = Witness(self)
         self.faults = 0
         self.has_orders = self.random.random() < 0.5
+        self.has_wishes = self.random.random() < 0.5
         self.topics = [topic for topic in TOPICS if self.has_orders or topic != "orders"]
         """A topic on which nothing will ever be said need not be watched."""
         self.plans: list[Plan] = []
+        self.said: list[tuple[int, Statement]] = []
+        """Written down somewhere, with whose it is."""
         self._trace: deque[tuple[float, str, str, tuple[object, ...]]] = deque(maxlen=TRACE_LINES)
         self.hq = Headquarters(self)
         self._provinces = {code: Province(self, code, self.hq) for code in codes}
@@ -77,11 +82,13 @@ class World:
             self._begin()
             seconds = self.random.uniform(0.5, 2.0) * DAY
             story.plan(self, seconds)
+            wishes.plan(self, seconds)
             faults.plan(self, seconds)
             self.timeline.run(self.timeline.now + seconds)
             self._heal()
             self.timeline.run(self.timeline.now + SETTLING_SECONDS)
             self.witness.check_end(self.hq, list(self._provinces.values()))
+            permitted.check_words(self.nodes, self.said)
         except Violation as violation:
             rule, message = violation.rule, str(violation)
         except Endless:
@@ -123,6 +130,10 @@ class World:
             return False
         self.faults += 1
         return True
+
+    def backs_up(self) -> bool:
+        """Whether a backup is made of just what a commit left: much of it is there for moments only."""
+        return self.weather.restores_a_day > 0 and self.random.random() < BACKUPS_A_COMMIT
 
     def clock_off(self) -> float:
         """How wrong a machine's wall clock is at first: within what nodes bear of each other."""
