@@ -21,6 +21,8 @@ from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import WorkOrder, WorkOrderState
 
+MAY_RUN = (WorkOrderState.ACCEPTED,)
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -40,9 +42,6 @@ class Claimed:
     """Others of the block may be contacted from then on, when their own quiet hours end; 0: there are none."""
     mark: int = 0
     """What must be kept beside the store before any of it is sent; 0 where nothing is booked."""
-
-
-MAY_RUN = (WorkOrderState.ACCEPTED,)
 
 
 class Contacts(IntEnum):
@@ -197,15 +196,11 @@ def _marked(connection: Connection, claimed: Claimed) -> Claimed:
 def _due(connection: Connection, node: str, channel: Channel, contacts: Contacts, now: int) -> list[WorkOrder]:
     policy, received = policies.in_force(connection), policies.received(connection)
     accepted = ledger.work_orders(connection, node=node, states=MAY_RUN)
-    ready = [order for order in accepted if order.channel == channel.name and policy_is_here(order, received)]
+    # Bulk may overtake the policy it was issued by, above all at a node that is new.
+    ready = [order for order in accepted if order.channel == channel.name and order.policy_version <= received]
     allowed = [order for order in ready if contacts >= (Contacts.ALL if order.leased else Contacts.OWN)]
     due = [order for order in allowed if runs(order, channel, policy, now)]
     return sorted(due, key=lambda order: (-order.priority, order.start_at, order.name))
-
-
-def policy_is_here(order: WorkOrder, received: int) -> bool:
-    """Bulk may overtake the policy it was issued by, above all at a node that is new."""
-    return order.policy_version <= received
 
 
 def _free(connection: Connection, order: WorkOrder, state: TaskState, busy: Collection[tuple[str, int]]) -> list[int]:

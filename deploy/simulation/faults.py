@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from deploy.simulation import story
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.node import Node, Restored
 
@@ -57,6 +58,9 @@ def _restore(world: World, node: Node) -> None:
     """Now and then the other side as well."""
     if node.has_backup:
         node.restore(world.random.choice(tuple(Restored)))
+        if node is world.hq:
+            # What it forgot of policies somebody decides anew.
+            world.timeline.after(world.spread(60, DAY), story.change_policy, world)
         if world.random.random() < 0.2:
             for other in world.nodes:
                 if other is not node and other.has_backup and world.random.random() < 0.5:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, false
 
-from common.courier import cursor, log
-from common.courier.cursor import Apply, Gap, Place, Repeat, Stale
-from common.delivery import claim, policies, record, settle
+from common.courier import log
+from common.courier.cursor import Place
+from common.delivery import claim, ledger, policies, record, settle
 from common.delivery.outlet import Outlet
 from common.kernel.columns import Codes, Mask, Rows
 from common.kernel.contact_rules import AT_CLAIM, AT_ISSUE, AT_LOCAL, Considered, ContactRule
@@ -129,29 +129,20 @@ def _cancelled_only(order: WorkOrder, now: int) -> tuple[TaskEvent, TaskReason] 
 _ending = claim.ending
 
 
-async def _kept_never(_lane: object, _claimed: object) -> bool:
+async def _kept_never(_fence: object, _mark: int) -> bool:
     return True
 
 
 # Logs
 
 
-def _admit_without_gap(place: Place, epoch: int, first: int, last: int) -> Apply | Repeat | Gap | Stale:
-    found = _admit(place, epoch, first, last)
-    return Apply(0) if isinstance(found, Gap) else found
-
-
-def _admit_without_repeat(place: Place, epoch: int, first: int, last: int) -> Apply | Repeat | Gap | Stale:
-    found = _admit(place, epoch, first, last)
-    return Apply(0) if isinstance(found, Apply | Repeat) else found
-
-
-_admit = cursor.admit
-
-
 def _in_step_by_number(connection: Any, peer: str, stream: str, place: Place, at: Any = None) -> bool:
     at = at or log.position(connection, peer, stream)
     return bool(place.epoch == at.epoch and at.oldest - 1 <= place.sequence <= at.head)
+
+
+def _any_work_order(connection: Connection, _province: str, name: str) -> WorkOrder | None:
+    return ledger.load_work_order(connection, name)
 
 
 def _wall(clock: GuardedClock) -> int:
@@ -224,8 +215,8 @@ GUARDS: Mapping[str, Guard] = {
         {"common.delivery.fence:give_up": _always(0)},
     ),
     "mark_before_send": Guard(
-        "the mark stands beside the store before anything is sent",
-        {"common.delivery.lane:Lane._kept": _kept_never},
+        "the mark stands beside the store before anything is sent or told",
+        {"common.delivery.fence:Fence.keep": _kept_never},
     ),
     "hq_tokens_fenced": Guard(
         "after a restore HQ issues nothing until the longest window has passed",
@@ -247,14 +238,6 @@ GUARDS: Mapping[str, Guard] = {
         "of two sessions of a province only the newer is heard",
         {"hq.store.sessions:checked": lambda held, fence: held},  # noqa: ARG005
     ),
-    "gap_refused": Guard(
-        "entries that follow missing ones are refused",
-        {"common.courier.cursor:admit": _admit_without_gap},
-    ),
-    "repeat_skipped": Guard(
-        "entries that are known are not applied again",
-        {"common.courier.cursor:admit": _admit_without_repeat},
-    ),
     "grant_once": Guard(
         "a grant asked for again is answered the same",
         {"hq.store.grants:_KNOWN": grants._KNOWN.where(false())},
@@ -267,17 +250,9 @@ GUARDS: Mapping[str, Guard] = {
         "no policy comes into force beside one with which it could break a cap",
         {"common.kernel.policy:unsafe": _always(())},
     ),
-    "old_incarnation_refused": Guard(
-        "a province that comes back as an older incarnation must begin a new one",
-        {"hq.link:_check_incarnation": _nothing},
-    ),
     "hq_memory": Guard(
         "HQ that knows less of itself than a province does was restored",
         {"hq.link:_check_memory": _nothing},
-    ),
-    "province_memory": Guard(
-        "a province that knows less of itself than HQ does was restored",
-        {"province.link:_check_memory": _nothing},
     ),
     "feed_read_anew": Guard(
         "after a restore a province reads HQ's feed from the start",
@@ -329,10 +304,6 @@ GUARDS: Mapping[str, Guard] = {
         "what was not answered for is sent again only while the vendor would recognise it",
         {"common.delivery.claim:recognised": lambda submitted_at, terms, now: submitted_at > 0},  # noqa: ARG005
     ),
-    "policy_of_order_first": Guard(
-        "a work order waits for the policy by which it was issued",
-        {"common.delivery.claim:policy_is_here": _always(True)},
-    ),
     "clocks_agree": Guard(
         "nothing is leased to a node whose clock disagrees, nor is such a clock believed",
         {"common.kernel.policy:CLOCK_MARGIN_SECONDS": 10**9},
@@ -341,10 +312,6 @@ GUARDS: Mapping[str, Guard] = {
         "a step of the wall clock moves no node's time",
         {"common.runtime.clock:GuardedClock.now": _wall},
     ),
-    "spend_margin": Guard(
-        "a spend counts for the time of its sending and the error of two clocks longer than the window",
-        {"common.kernel.policy:SPEND_MARGIN_SECONDS": 0},
-    ),
     "grant_is_spent": Guard(
         "what HQ grants is spent from its own contacts",
         {"hq.store.grants:_spent": lambda connection, order, block, now: block},  # noqa: ARG005
@@ -352,5 +319,25 @@ GUARDS: Mapping[str, Guard] = {
     "own_tokens_fenced": Guard(
         "after a restore a province spends nothing of its own until the longest window has passed",
         {"province.store.coordination:_all_spent_at": _moved_alone},
+    ),
+    "peers_insist": Guard(
+        "a province that does not notice its own restore is told by what HQ remembers of it",
+        {
+            "common.kernel.incarnation:went_back": _always(False),
+            "hq.link:_check_incarnation": _nothing,
+            "province.link:_check_memory": _nothing,
+        },
+    ),
+    "quiet_hours": Guard(
+        "nobody is contacted in quiet hours",
+        {"common.kernel.policy:everybody_quiet": _always(False)},
+    ),
+    "forgot_passes_over": Guard(
+        "HQ passes over what a province says of work orders it may have forgotten, and hears it again",
+        {"hq.store.retelling:forgot": _always(False)},
+    ),
+    "own_work_orders": Guard(
+        "a province reports on no work order but its own",
+        {"hq.store.retelling:own_work_order": _any_work_order, "hq.store.retelling:known": _always(True)},
     ),
 }

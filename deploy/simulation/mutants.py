@@ -45,7 +45,7 @@ def check(jobs: int) -> Iterator[Caught]:
 def first_found(guard: str, seeds: int) -> Caught:
     for seed in range(1, seeds + 1):
         caught = run_one(guard, seed)
-        if caught.rule:
+        if caught.rule and not run_one("", seed).rule:
             return caught
     return Caught(guard, seeds, "")
 
@@ -55,7 +55,7 @@ def again(before: Caught) -> Caught:
 
 
 def run_one(guard: str, seed: int) -> Caught:
-    (ended,) = run_seeds([seed], Asked(seed, 1, PROVINCES, (guard,)))
+    (ended,) = run_seeds([seed], Asked(seed, 1, PROVINCES, (guard,) if guard else ()))
     return Caught(guard, seed, ended.rule)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.delivery.claim import Claimed
 from common.kernel.channel import CHANNELS
+from common.kernel.policy import quiet_until
 from common.kernel.statement import AGREED, SCOPES, Change, Statement
 from common.kernel.stop import CLASS_SCOPES, StopScope
 from common.kernel.work_order import HQ_NODE, WorkOrderState
@@ -31,6 +32,8 @@ def check(node: Node, claimed: Claimed) -> None:
         raise Violation("paused", f"{node.name} booked {order}")
     if not order.start_at - CLOCKS_SECONDS <= true_now < order.end_at + CLOCKS_SECONDS:
         raise Violation("validity", f"{node.name} booked {order} at {true_now}")
+    if quiet_until(claimed.policy, CHANNELS[order.channel], now) is not None:
+        raise Violation("quiet", f"{node.name} booked {order} at {now}")
     if node.rows(NEWEST_POLICY) < [(order.policy_version,)]:
         raise Violation("versions", f"{node.name} booked {order} before it had its policy")
     booked = set(claimed.block.keys[claimed.rows].tolist())

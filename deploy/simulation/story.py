@@ -36,7 +36,7 @@ def plan(world: World, seconds: float) -> None:
         # Before anybody was contacted HQ takes any policy, and of a province's own contacts it may not have heard.
         world.timeline.after(0, _campaign, world, "first")
     for _ in range(random.choice((0, 0, 1, 2))):
-        world.timeline.after(seconds * random.random(), _policy, world)
+        world.timeline.after(seconds * random.random(), change_policy, world)
     for number in range(random.randint(1, 3) if world.has_orders else 0):
         world.timeline.after(seconds * random.random(), _order, world, f"o{number}")
 
@@ -82,7 +82,7 @@ def _shares(world: World) -> tuple[Share, ...]:
     return tuple(Share(channel, node, tuple(keys)) for (channel, node), keys in sorted(chosen.items()))
 
 
-def _policy(world: World) -> None:
+def change_policy(world: World) -> None:
     world.hq.receive(world.hq.apply_policy, policies.document(world.random))
 
 

@@ -13,7 +13,7 @@ from common.delivery.tables import vault
 from common.kernel.statement import Statement
 from common.runtime import bulk
 from common.wire.streams import TOPICS
-from deploy.simulation import faults, permitted, story, weather, wishes
+from deploy.simulation import faults, lies, permitted, story, weather, wishes
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.network import Network
 from deploy.simulation.node import Node
@@ -83,6 +83,7 @@ class World:
             seconds = self.random.uniform(0.5, 2.0) * DAY
             story.plan(self, seconds)
             wishes.plan(self, seconds)
+            lies.plan(self, seconds)
             faults.plan(self, seconds)
             self.timeline.run(self.timeline.now + seconds)
             self._heal()

@@ -29,16 +29,12 @@ def fenced(connection: Connection, now: int) -> str:
     return ""
 
 
-def clocks_agree(off_seconds: int) -> bool:
-    return abs(off_seconds) <= CLOCK_MARGIN_SECONDS
-
-
 def check(connection: Connection, node: str, now: int) -> None:
     """Raises Refusal RESTORE_FENCED or CLOCK_DISAGREES where nothing may be leased to `node` now."""
     why = fenced(connection, now)
     if why:
         raise Refusal(Fault.BUSY, "RESTORE_FENCED", why, retry_seconds=RETRY_SECONDS)
     off = 0 if node == HQ_NODE else provinces.clock_off_seconds(connection, node)
-    if not clocks_agree(off):
+    if abs(off) > CLOCK_MARGIN_SECONDS:
         message = f"the clock of province {node} is {off} s ahead of HQ's; nothing is leased to it until they agree"
         raise Refusal(Fault.BUSY, "CLOCK_DISAGREES", message, retry_seconds=RETRY_SECONDS)
