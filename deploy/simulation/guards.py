@@ -15,7 +15,7 @@ from sqlalchemy import Connection, false
 
 from common.courier import log
 from common.courier.cursor import Place
-from common.delivery import claim, ledger, policies, record, settle
+from common.delivery import claim, ledger, record, settle
 from common.delivery.outlet import Outlet
 from common.kernel.columns import Codes, Mask, Rows
 from common.kernel.contact_rules import AT_CLAIM, AT_ISSUE, AT_LOCAL, Considered, ContactRule
@@ -154,10 +154,6 @@ def _moved_alone(moved_at: Any, fenced_at: int) -> Any:
     return moved_at
 
 
-def _next_number(connection: Any) -> int:
-    return policies.received(connection) + 1
-
-
 GUARDS: Mapping[str, Guard] = {
     "cap_over_all": Guard(
         "HQ counts the contacts of all marketing",
@@ -241,10 +237,6 @@ GUARDS: Mapping[str, Guard] = {
     "grant_once": Guard(
         "a grant asked for again is answered the same",
         {"hq.store.grants:_KNOWN": grants._KNOWN.where(false())},
-    ),
-    "policy_numbers": Guard(
-        "HQ numbers its policies above all that it may have forgotten",
-        {"hq.store.policies:_next": _next_number},
     ),
     "policy_change_safe": Guard(
         "no policy comes into force beside one with which it could break a cap",

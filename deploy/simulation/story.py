@@ -29,7 +29,7 @@ def plan(world: World, seconds: float) -> None:
     for number in range(random.randint(2, 6)):
         world.timeline.after(_moment(world, seconds), _campaign, world, f"c{number}")
     for number in range(random.randint(2, 6)):
-        world.timeline.after(_moment(world, seconds), _local_request, world, f"r{number}")
+        world.timeline.after(_moment(world, seconds), local_request, world, f"r{number}")
     if random.random() < 0.8:
         world.hq.receive(world.hq.apply_policy, policies.document(random))
     else:
@@ -86,10 +86,10 @@ def change_policy(world: World) -> None:
     world.hq.receive(world.hq.apply_policy, policies.document(world.random))
 
 
-def _local_request(world: World, name: str) -> None:
+def local_request(world: World, name: str, of: str = "") -> None:
     """What a province asks for itself, of some of those at home there."""
     random, now = world.random, int(world.timeline.now)
-    home = random.choice(world.people).home
+    home = of or random.choice(world.people).home
     keys = sorted(person.key for person in world.people if person.home == home and random.random() < 0.8)
     if not keys:
         return

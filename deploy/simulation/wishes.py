@@ -10,6 +10,7 @@ from common.kernel.consent import LOCATION
 from common.kernel.refusal import Refusal
 from common.kernel.statement import Change, Statement
 from common.kernel.work_order import HQ_NODE
+from deploy.simulation import story
 from deploy.simulation.people import Person
 from hq.store import people as at_hq
 from province import people as at_home
@@ -35,6 +36,15 @@ def plan(world: World, seconds: float) -> None:
     for _ in range(random.randint(2, 8)):
         said = random.choice((Change.STOPPED, Change.STOPPED, Change.LIFTED, Change.LIFTED, Change.WITHDRAWN))
         world.timeline.after(seconds * random.random(), _say, world, random.choice(world.people[:3]), said)
+
+
+def meanwhile(world: World, home: str) -> None:
+    """While a province is cut off, somebody at home there says stop to HQ, and hours later it asks for its people."""
+    people = [person for person in world.people if person.home == home]
+    if people and world.has_wishes:
+        who, name = world.random.choice(people), f"m{int(world.timeline.now)}"
+        world.timeline.after(0, world.hq.receive, _write_down, world.hq, who, Change.STOPPED, "all", 0, HOUR)
+        world.timeline.after(world.random.randint(1, 4) * HOUR, story.local_request, world, name, home)
 
 
 def _say(world: World, person: Person, change: Change) -> None:
