@@ -13,8 +13,8 @@ from common.courier.standing import Standing
 from common.delivery import fence as restore_fence
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
-from common.kernel.incarnation import FIRST, WentBack
-from common.kernel.refusal import conflict
+from common.kernel.incarnation import FIRST, HEARSAY_MAX, WentBack
+from common.kernel.refusal import conflict, invalid
 from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
@@ -49,22 +49,24 @@ def open_session(
     build_version: str,
     now: int,
     *,
+    leap: int,
     takeover: bool = False,
     standing: Standing | None = None,
     clock_off_seconds: int = 0,
 ) -> Opened:
     """Refused with RESTORE_FENCED where the province is an older incarnation than one that was here.
 
-    Raises WentBack where the province knows more of this HQ than HQ does itself. `clock_off_seconds`: how far the
-    province's clock is ahead.
+    `leap` as `sessions.opened` has it. Raises WentBack where the province knows more of this HQ than HQ does itself.
+    `clock_off_seconds`: how far the province's clock is ahead.
     """
     provinces.seen(connection, ask.province, build_version, now)
     provinces.told_time(connection, ask.province, clock_off_seconds)
-    given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now)
+    given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now, leap=leap)
     own = restore_fence.load(connection).number
     if standing is not None:
         _check_incarnation(connection, ask.province, standing.incarnation)
         _check_memory(connection, ask.province, own, standing)
+        _settle_memories(connection, ask.province, own, standing)
         provinces.met(connection, ask.province, standing.incarnation)
     sessions.put(connection, given)
     return Opened(
@@ -95,6 +97,8 @@ def _check_memory(connection: Connection, province: str, own: int, told: Standin
     """What HQ forgot by a restore that it knows of itself is no news."""
     if told.hq_incarnation < own:
         return
+    if told.hq_incarnation > max(own, HEARSAY_MAX):
+        raise invalid(f"no incarnation is above {HEARSAY_MAX}; HQ is {own}")
     if told.hq_incarnation > own:
         raise WentBack(own, told.hq_incarnation, f"province {province} has met HQ as {told.hq_incarnation}")
     for topic, place in told.feed.items():
@@ -105,6 +109,18 @@ def _check_memory(connection: Connection, province: str, own: int, told: Standin
         if written.acknowledged and (held.epoch, held.sequence) < (written.head.epoch, written.acknowledged):
             what = f"HQ acknowledged outbox {stream} of {province} up to {written.acknowledged}, and holds {held}"
             raise WentBack(own, own, what)
+
+
+def _settle_memories(connection: Connection, province: str, own: int, told: Standing) -> None:
+    """After both sides were restored, each may lack what the other, as it was, knew to be over."""
+    if told.hq_incarnation >= own:
+        return
+    if told.incarnation > provinces.incarnation(connection, province):
+        # Its backup may hold what a lost HQ issued and the province, as it was, did not: all is to be told anew.
+        provinces.retold(connection, province, told.hq_incarnation)
+    if told.incarnation > FIRST:
+        # Of what is over a restored province was told nothing, and to this HQ it may not be over.
+        log.raise_epoch(connection, province, feed.WORK_ORDERS)
 
 
 def look(

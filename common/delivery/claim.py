@@ -122,6 +122,7 @@ def reclaim(
     again = covered & (reasons(AT_CLAIM, considered) == TaskReason.NONE)
     block, lost = advance(block, rows[~covered], TaskEvent.LOSE, TaskReason.NO_ANSWER, now)
     # Often the rule that forbids it is the answer to this very message.
+    block, _ = settle.dated(block, rows[covered & ~again], now)
     block, awaited = advance(block, rows[covered & ~again], TaskEvent.ACCEPT, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([lost, awaited]), outlet)
     submit_by = _submit_by(order, now)
@@ -232,5 +233,6 @@ def _awake(
 def _consider(
     connection: Connection, order: WorkOrder, block: TaskBlock, rows: Rows, policy: Policy, now: int
 ) -> tuple[NDArray[np.int64], Considered]:
-    msisdns, known = facts.at_claim(connection, order, block.keys[rows], policy, now)
+    keys, unwritten = block.keys[rows], np.array([not text for text in block.texts])[block.text_refs[rows]]
+    msisdns, known = facts.at_claim(connection, order, keys, policy, now, keys[unwritten])
     return msisdns, Considered(len(rows), facts.terms_of(order), policy, known, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +17,8 @@ from common.kernel.policy import ALL_DAY, NO_TIME, CapRule, Mode, Policy, Quiet,
 from common.kernel.refusal import Refusal
 from common.runtime.yaml_form import built, refusal
 from common.runtime.yaml_source import Problem, Source, UnreadableError, read
+
+DOCUMENTS_KEPT = 8
 
 _SPAN = re.compile(r"(?:(\d{1,4})d)? ?(?:(\d{1,5})h)? ?(?:(\d{1,6})m)? ?(?:(\d{1,8})s)?")
 _WINDOW = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})")
@@ -148,7 +151,9 @@ def parsed(text: str, version: int) -> Policy:
     return policy
 
 
+@lru_cache(maxsize=DOCUMENTS_KEPT)
 def source_of(text: str) -> Source:
+    """As read before, where it was: whoever finds a policy wrong looks again for where to say so."""
     try:
         return read(text)
     except UnreadableError as error:

@@ -10,9 +10,9 @@ import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -21,20 +21,23 @@ Parameters = Mapping[str, Any]
 
 
 class Rows:
-    """A result, as far as nodes look at one."""
+    """A result, as far as nodes look at one; a row is shaped when it is looked at."""
 
-    def __init__(self, rows: list[Any], rowcount: int) -> None:
+    __slots__ = ("_rows", "_shape", "rowcount")
+
+    def __init__(self, rows: list[Any], rowcount: int, shape: Callable[[Any], Any] = tuple) -> None:
         self._rows = rows
+        self._shape = shape
         self.rowcount = rowcount
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._rows)
+        return map(self._shape, self._rows)
 
     def all(self) -> list[Any]:
-        return self._rows
+        return list(self)
 
     def first(self) -> Any:
-        return self._rows[0] if self._rows else None
+        return self._shape(self._rows[0]) if self._rows else None
 
     def one_or_none(self) -> Any:
         if len(self._rows) > 1:
@@ -47,13 +50,13 @@ class Rows:
         return self.one_or_none()
 
     def scalar(self) -> Any:
-        return self._rows[0][0] if self._rows else None
+        return self.first()[0] if self._rows else None
 
     def scalar_one(self) -> Any:
         return self.one()[0]
 
     def scalars(self) -> _Scalars:
-        return _Scalars(row[0] for row in self._rows)
+        return _Scalars(row[0] for row in self)
 
 
 class _Scalars(list[Any]):
@@ -61,36 +64,41 @@ class _Scalars(list[Any]):
         return self
 
 
+Process = Callable[[Any], Any] | None
+
+
 @dataclass(frozen=True, slots=True)
-class _Bind:
-    name: str
-    default: Any
-    process: Callable[[Any], Any] | None
+class _Prepared:
+    sql: str
+    binds: tuple[tuple[str, Any, Process], ...]
+    """Name, value where none is given, and what makes it the driver's."""
+    shape: Callable[[Any], Any]
+    returns: bool
+    lists: tuple[str, ...]
+    """Those of an IN."""
+
+    def values(self, given: Parameters) -> list[Any]:
+        for name in self.lists:
+            given = {**given, **{f"{name}_{n}": value for n, value in enumerate(given[name], 1)}}
+        return [
+            given.get(name, default) if process is None else process(given.get(name, default))
+            for name, default, process in self.binds
+        ]
 
 
 @dataclass(slots=True)
-class _Prepared:
-    """`statement` is None where SQLAlchemy must run it."""
+class _Known:
+    """A statement that comes again, prepared for each set of parameters; those of an IN, for each number of values."""
 
-    sql: str | None
-    binds: tuple[_Bind, ...] = ()
-    row: Callable[[Any], Any] = tuple
-    processes: tuple[tuple[int, Callable[[Any], Any]], ...] = ()
+    statement: Any
+    """Held, so that no other takes its place in memory."""
+    shapes: dict[Any, _Prepared | None]
+    """None where SQLAlchemy must run it."""
+    lists: tuple[str, ...]
 
-    def values(self, given: Parameters) -> list[Any]:
-        found = [(bind, given.get(bind.name, bind.default)) for bind in self.binds]
-        return [
-            value if bind.process is None else bind.process(value)
-            for bind, value in found
-        ]  # fmt: skip
-
-    def shaped(self, row: tuple[Any, ...]) -> Any:
-        if not self.processes:
-            return self.row(row)
-        values = list(row)
-        for place, process in self.processes:
-            values[place] = process(values[place])
-        return self.row(values)
+    def shape_of(self, given: Parameters) -> Any:
+        names = tuple(given)
+        return (names, *(len(given[name]) for name in self.lists)) if self.lists else names
 
 
 class FastConnection:
@@ -102,51 +110,67 @@ class FastConnection:
     def __init__(self, raw: sqlite3.Connection, slow: Connection) -> None:
         self.connection = raw
         self._slow = slow
-        self._prepared: WeakKeyDictionary[Any, dict[frozenset[str], _Prepared | None]] = WeakKeyDictionary()
+        self._known: dict[int, _Known] = {}
+        self._seen: WeakSet[Any] = WeakSet()
 
-    def execute(self, statement: Any, parameters: Parameters | Sequence[Parameters] | None = None) -> Any:
+    def execute(self, statement: Any, parameters: Parameters | list[Parameters] | None = None) -> Any:
         many = isinstance(parameters, list)
-        first: Parameters = (parameters[0] if many else parameters) or {}  # type: ignore[assignment, index]
-        prepared = self._of(statement, frozenset(first))
-        if prepared is None or prepared.sql is None:
+        given: Parameters = (parameters[0] if many else parameters) or {}  # type: ignore[assignment, index]
+        prepared = self._prepared(statement, given)
+        if prepared is None:
             return self._slow.execute(statement, parameters)
         if many:
-            cursor = self.connection.executemany(prepared.sql, [prepared.values(row) for row in parameters])  # type: ignore[union-attr, arg-type]
+            cursor = self.connection.executemany(prepared.sql, map(prepared.values, parameters))  # type: ignore[arg-type]
             return Rows([], cursor.rowcount)
-        cursor = self.connection.execute(prepared.sql, prepared.values(first))
-        return Rows([prepared.shaped(row) for row in cursor.fetchall()], cursor.rowcount)
+        cursor = self.connection.execute(prepared.sql, prepared.values(given))
+        return Rows(cursor.fetchall() if prepared.returns else [], cursor.rowcount, prepared.shape)
 
     def exec_driver_sql(self, statement: str, parameters: tuple[Any, ...] = ()) -> Any:
         cursor = self.connection.execute(statement, parameters)
         return Rows(cursor.fetchall(), cursor.rowcount)
 
-    def _of(self, statement: Any, keys: frozenset[str]) -> _Prepared | None:
+    def _prepared(self, statement: Any, given: Parameters) -> _Prepared | None:
         """None for a statement never seen before: many are built for one use."""
-        known = self._prepared.setdefault(statement, {})
-        if keys not in known:
-            known[keys] = None
-            return None
-        found = known[keys]
-        if found is None:
-            found = known[keys] = _prepare(statement, keys, self.dialect)
-        return found
+        known = self._known.get(id(statement))
+        if known is None:
+            if statement not in self._seen:
+                self._seen.add(statement)
+                return None
+            lists = tuple(name for name, value in given.items() if isinstance(value, list))
+            known = self._known[id(statement)] = _Known(statement, {}, lists)
+        shape = known.shape_of(given)
+        if shape not in known.shapes:
+            known.shapes[shape] = _prepare(statement, given, known.lists, self.dialect)
+        return known.shapes[shape]
 
 
-def _prepare(statement: Any, keys: frozenset[str], dialect: Any) -> _Prepared:
-    compiled = statement.compile(dialect=dialect, column_keys=sorted(keys))
-    if compiled.post_compile_params or compiled.literal_execute_params or getattr(compiled, "insert_prefetch", ()):
-        return _Prepared(None)
+def _prepare(statement: Any, given: Parameters, lists: tuple[str, ...], dialect: Any) -> _Prepared | None:
+    compiled = statement.compile(dialect=dialect, column_keys=sorted(given))
+    if compiled.literal_execute_params or getattr(compiled, "insert_prefetch", ()):
+        return None
+    process, default = compiled._bind_processors, {name: bind.effective_value for name, bind in compiled.binds.items()}
+    names, sql = compiled.positiontup, compiled.string
+    if compiled.post_compile_params:
+        expanded = compiled._process_parameters_for_postcompile({**default, **given})
+        names, sql = expanded.positiontup, expanded.statement
     columns = compiled._result_columns
-    processors = [(n, _result_process(column, dialect)) for n, column in enumerate(columns)]
-    return _Prepared(
-        sql=compiled.string,
-        binds=tuple(
-            _Bind(name, compiled.binds[name].effective_value, compiled._bind_processors.get(name))
-            for name in compiled.positiontup
-        ),
-        row=partial(tuple.__new__, _row_type(tuple(column.keyname for column in columns))),
-        processes=tuple((n, process) for n, process in processors if process is not None),
-    )
+    binds = tuple((name, default.get(name), process.get(name)) for name in names)
+    return _Prepared(sql, binds, _shape(columns, dialect), bool(columns), lists)
+
+
+def _shape(columns: Sequence[Any], dialect: Any) -> Callable[[Any], Any]:
+    row = partial(tuple.__new__, _row_type(tuple(column.keyname for column in columns)))
+    processes = [(n, process) for n, column in enumerate(columns) if (process := _result_process(column, dialect))]
+    if not processes:
+        return row
+
+    def shaped(raw: tuple[Any, ...]) -> Any:
+        values = list(raw)
+        for place, process in processes:
+            values[place] = process(values[place])
+        return row(values)
+
+    return shaped
 
 
 def _result_process(column: Any, dialect: Any) -> Callable[[Any], Any] | None:
@@ -154,6 +178,7 @@ def _result_process(column: Any, dialect: Any) -> Callable[[Any], Any] | None:
     return found
 
 
+@cache
 def _row_type(names: tuple[str, ...]) -> Any:
     fields = namedtuple("fields", [str(name) for name in names], rename=True)  # type: ignore[misc]
 

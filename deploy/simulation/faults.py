@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deploy.simulation import story, wishes
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.node import Node, Restored
 
@@ -41,12 +40,13 @@ def _scatter(world: World, a_day: float, seconds: float, strike: Callable[[World
 
 def _pause(world: World, node: Node) -> None:
     if node.up:
+        world.kinds["pause"] += 1
         node.pause(world.spread(*PAUSE_SECONDS))
 
 
 def _kill(world: World, node: Node) -> None:
-    del world
     if node.up:
+        world.kinds["kill"] += 1
         node.die()
 
 
@@ -57,19 +57,25 @@ def _back_up(_world: World, node: Node) -> None:
 def _restore(world: World, node: Node) -> None:
     """Now and then the other side as well."""
     if node.has_backup:
-        node.restore(world.random.choice(tuple(Restored)))
-        if node is world.hq:
-            # What it forgot of policies somebody decides anew.
-            world.timeline.after(world.spread(60, DAY), story.change_policy, world)
+        _put_back(world, node)
         if world.random.random() < 0.2:
-            for other in world.nodes:
-                if other is not node and other.has_backup and world.random.random() < 0.5:
-                    other.restore(world.random.choice(tuple(Restored)))
+            others = [each for each in world.nodes if each is not node and each.has_backup]
+            others = [each for each in others if world.random.random() < 0.5]
+            for other in others:
+                _put_back(world, other)
+            world.kinds["restore of both sides"] += any((node is world.hq) != (other is world.hq) for other in others)
+
+
+def _put_back(world: World, node: Node) -> None:
+    how = world.random.choice(tuple(Restored))
+    world.kinds[f"restore of {'HQ' if node is world.hq else 'a province'}, {how.value}"] += 1
+    node.restore(how)
 
 
 def _step_clock(world: World, node: Node) -> None:
     """To notice, a process or its machine must start again."""
     node.machine.off_seconds += world.random.choice((-1, 1)) * world.spread(20, 900_000)
+    world.kinds["clock step"] += 1
     world.tell(node.name, "its wall clock is %.0f s off", node.machine.off_seconds)
     if node.up and world.random.random() < 0.5:
         node.die()
@@ -80,10 +86,10 @@ def _cut(world: World, node: Node) -> None:
     ways = [(node.name, world.hq.name), (world.hq.name, node.name)]
     if world.random.random() < 0.5:
         ways = [world.random.choice(ways)]
+    world.kinds["partition" if len(ways) == 2 else "one-way partition"] += 1
     world.tell(node.name, "is cut off: %s", ways)
     for way in ways:
         world.network.cut(*way)
-    wishes.meanwhile(world, node.name)
     world.suspect(node.name)
     world.timeline.after(world.spread(*CUT_SECONDS), _mend, world, ways)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liandong.federation.v1 import uplink_pb2
 from sqlalchemy import Connection, insert
 
 from common.courier.cursor import Place
 from common.courier.standing import Standing
-from common.delivery import fence
 from common.delivery.claim import Contacts
 from common.delivery.outlet import Outlet
 from common.kernel.channel import CHANNELS, Level
@@ -25,6 +24,7 @@ from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import GuardedClock
 from common.wire import codec
 from deploy.simulation.coroutine import at_once
+from deploy.simulation.kinds import STORY
 from deploy.simulation.node import Node
 from deploy.simulation.plans import Plan
 from deploy.simulation.source import Source, follow
@@ -34,7 +34,7 @@ from hq.link import Opened, Pushed
 from hq.store import feed, leases, policies, sessions, work_orders
 from hq.store.campaigns import WaveState
 from hq.store.feed import HqOutlet
-from hq.store.sessions import Session
+from hq.store.sessions import LEAP_MAX, Session
 from hq.store.tables import campaign, wave
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Watch:
     spoke_at: float = 0.0
     told_all: bool = False
     serving: bool = False
+    broken: bool = False
+    """What was said after the break does not arrive either."""
     pieces: list[feed.Piece] = field(default_factory=list)
 
 
@@ -140,6 +142,9 @@ class Headquarters(Node):
                 return
             self.wake_lanes()
 
+    def sources(self) -> list[Source[Any]]:
+        return [self.cbss]
+
     def follow_sources(self) -> None:
         follow(self, self.cbss, orders.take_orders)
 
@@ -151,6 +156,7 @@ class Headquarters(Node):
             self.world.tell(self.name, "refuses a policy: %s", refusal.message)
             return
         self.world.tell(self.name, "puts policy %d in force", applied.version)
+        self.world.kinds[f"{STORY}policy"] += applied.version > 1
 
     # The link
 
@@ -160,13 +166,13 @@ class Headquarters(Node):
         now = self.clock.now()
         self.hear_time(told_time)
         ask = Session(province, instance_id, 0, now + LEASE_SECONDS, 1)
-        off = told_time - now
+        off, leap = told_time - now, self.world.random.randrange(LEAP_MAX)
         try:
-            return self.write(_open, ask, now, takeover, standing, off), now
+            return self.write(_open, ask, now, takeover, standing, off, leap), now
         except WentBack as gone:
             self.world.tell(self.name, "learns that it came back from a backup: %s", gone)
             at_once(self.fence.fall(gone.number, gone.above))
-            return self.write(_open, ask, now, takeover, standing, off), now
+            return self.write(_open, ask, now, takeover, standing, off, leap), now
 
     def renew_session(self, province: str, fence: int, told_time: int) -> int:
         now = self.clock.now()
@@ -246,30 +252,44 @@ class Headquarters(Node):
 
     def _kept(self) -> bool:
         """As the real watch: the mark is beside the store before anything is told."""
-        return at_once(self.fence.keep(self.read(fence.load).mark))
+        return at_once(self.fence.keep(self.read(self.fence.check)))
 
-    def _say(self, watch: Watch, act: object, *arguments: object) -> None:
+    def _say(self, watch: Watch, act: Callable[..., None], *arguments: object) -> None:
         watch.spoke_at = self.world.network.stream(
             self.name,
             watch.reader.node,
             watch.spoke_at,
             lambda: self._broken(watch),
-            act,  # type: ignore[arg-type]
-            watch.topic,
-            watch.number,
-            *arguments,
+            self._arrives,
+            watch,
+            act,
+            arguments,
         )
 
+    def _arrives(self, watch: Watch, act: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        if not watch.broken:
+            act(watch.topic, watch.number, *arguments)
+
     def _broken(self, watch: Watch) -> None:
+        watch.broken = True
         place = watch.reader.province, watch.topic
         if self._watches.get(place) is watch:
             del self._watches[place]
         watch.reader.suspect()
 
 
-def _open(connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int) -> Opened:
+def _open(
+    connection: Connection, ask: Session, now: int, takeover: bool, standing: Standing, off: int, leap: int
+) -> Opened:
     return link.open_session(
-        connection, ask, "simulated", now, takeover=takeover, standing=standing, clock_off_seconds=off
+        connection,
+        ask,
+        "simulated",
+        now,
+        leap=leap,
+        takeover=takeover,
+        standing=standing,
+        clock_off_seconds=off,
     )
 
 

@@ -22,6 +22,7 @@ from common.wire import codec
 from common.wire.streams import HQ
 from deploy.simulation.coroutine import Answer, at_once
 from deploy.simulation.headquarters import Watch
+from deploy.simulation.kinds import STORY
 from deploy.simulation.network import NoReply
 from hq.link import Opened, Pushed
 from province import link
@@ -301,6 +302,8 @@ class Link:
             lambda answered: network.call(self.node, hq, lambda: hq.acquire(province, fence, asked), answered)
         )
         self.node.world.tell(province, "hears of grant %s: %r", asked.request_id, answer)
+        if not isinstance(answer, Refusal | NoReply):
+            self.node.world.kinds[f"{STORY}grant"] += 1
         if isinstance(answer, Refusal) and answer.reason != "SESSION_FENCED":
             raise answer
         return None if isinstance(answer, Refusal | NoReply) else answer

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from common.kernel.refusal import Refusal
-from deploy.simulation.timeline import Act, Timeline
-from deploy.simulation.weather import Weather
+from deploy.simulation.timeline import Act
 
 if TYPE_CHECKING:
     from deploy.simulation.node import Node
+    from deploy.simulation.weather import Weather
+    from deploy.simulation.world import World
 
 CALL_SECONDS = 20.0
 BREAKS = 0.15
@@ -43,10 +43,10 @@ class _Call:
 
 
 class Network:
-    def __init__(self, timeline: Timeline, random: Random, weather: Weather) -> None:
-        self._timeline = timeline
-        self._random = random
-        self.weather = weather
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._timeline = world.timeline
+        self._random = world.random
         self._cut: dict[tuple[str, str], int] = {}
 
     def cut(self, sender: str, receiver: str) -> None:
@@ -62,13 +62,13 @@ class Network:
     def call(self, caller: Node, callee: Node, serve: Callable[[], Any], answered: Answered) -> None:
         """`serve` runs at the callee, perhaps twice, late or never; `answered` runs once, while the caller lives."""
         call = _Call(answered)
-        for _ in range(2 if self._happens(self.weather.repeat) else 1):
+        for _ in range(2 if self._happens(self._weather.repeat, "repeat") else 1):
             self.send(caller.name, callee, self._serve, caller, caller.life, callee.name, serve, call)
         caller.plan(CALL_SECONDS, self._answer, call, NoReply())
 
     def send(self, sender: str, receiver: End, act: Act, *arguments: Any) -> bool:
         """False where it is known already that it never arrives."""
-        if not self.passes(sender, receiver.name) or self._happens(self.weather.loss):
+        if not self.passes(sender, receiver.name) or self._happens(self._weather.loss, "loss"):
             return False
         self._timeline.after(self.delay(), self._arrive, sender, receiver, act, arguments)
         return True
@@ -80,14 +80,14 @@ class Network:
         """
         arrives: float = max(self._timeline.now + self.delay(), last + 0.001)
         wait = arrives - self._timeline.now
-        if self._happens(self.weather.loss * BREAKS):
+        if self._happens(self._weather.loss * BREAKS, "stream break"):
             self._timeline.after(wait, broken)
         else:
             self._timeline.after(wait, self._arrive_in_order, sender, receiver, broken, act, arguments)
         return arrives
 
     def delay(self) -> float:
-        if self._happens(self.weather.late):
+        if self._happens(self._weather.late, "late"):
             least, most = LATE_SECONDS
             return float(least * (most / least) ** self._random.random())
         return 0.01 + self._random.random()
@@ -114,8 +114,12 @@ class Network:
             call.open = False
             call.answered(answer)
 
-    def _happens(self, chance: float) -> bool:
-        return chance > 0 and self._random.random() < chance
+    @property
+    def _weather(self) -> Weather:
+        return self._world.weather
+
+    def _happens(self, chance: float, kind: str) -> bool:
+        return self._world.happens(chance, kind)
 
 
 class _Caller:

@@ -23,6 +23,7 @@ from deploy.simulation.coroutine import at_once
 from deploy.simulation.lane import Lane
 from deploy.simulation.machine import Inline, Machine, SimulatedFence
 from deploy.simulation.people import key_of
+from deploy.simulation.source import Source
 from deploy.simulation.store import Backup, store_of
 from deploy.simulation.timeline import Act
 from deploy.simulation.vendor import Vendor
@@ -101,6 +102,7 @@ class Node:
         self.world.tell(self.name, "dies")
         if self.world.random.random() < REBOOTS:
             self.machine.reboot()
+            self.world.kinds["reboot"] += 1
         self.life += 1
         self.up = self.working = False
         self.lanes.clear()
@@ -133,6 +135,9 @@ class Node:
         """What goes with a new incarnation."""
         raise NotImplementedError
 
+    def sources(self) -> list[Source[Any]]:
+        return []
+
     def serve(self) -> None: ...
 
     def work(self) -> None: ...
@@ -140,7 +145,7 @@ class Node:
     def forget(self) -> None: ...
 
     def heard_commit(self) -> None:
-        """After each commit: something may have grown."""
+        """After a commit that changed a log."""
 
     def may_contact(self, policy: Policy) -> Contacts:
         """As every node's runner is told."""
@@ -170,17 +175,20 @@ class Node:
         with self._store.transaction() as connection:
             result = work(connection, *arguments, **named)
             self.maybe_dies(work.__name__, -1)
-        self.world.witness.look(self)
-        if self.world.backs_up():
-            self.back_up()
+        changed = self._store.changed
+        self.world.witness.look(self, changed)
+        grown = "log" in changed
+        changed.clear()
         self.maybe_dies(work.__name__, 1)
-        self.heard_commit()
+        if grown:
+            self.heard_commit()
         return result
 
     def maybe_dies(self, step: str, when: int) -> None:
         """Before (-1) or after (1) the step is durable."""
-        if self.world.crashes(step):
-            self.world.tell(self.name, "is killed %s %s", "before" if when < 0 else "after", step)
+        side = "before" if when < 0 else "after"
+        if self.world.crashes(step, side):
+            self.world.tell(self.name, "is killed %s %s", side, step)
             raise Crash
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *arguments: P.args, **named: P.kwargs) -> T:

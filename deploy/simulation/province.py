@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from common.delivery.claim import Contacts
 from common.delivery.outlet import Outlet
+from common.delivery.source_place import place
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.order import OrderRecords
 from common.kernel.policy import Policy
@@ -79,6 +80,12 @@ class Province(Node):
     def heard_commit(self) -> None:
         if self.link is not None:
             self.link.push_what_is_new()
+
+    def sources(self) -> list[Source[Any]]:
+        return [self.orders, self.pool]
+
+    def has_to_read(self, source: Source[Any]) -> bool:
+        return int(self.read(place, source.system, source.feed) or 0) < len(source.records)
 
     def follow_sources(self) -> None:
         follow(self, self.orders, bss_sync.take_orders)

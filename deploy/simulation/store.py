@@ -23,9 +23,16 @@ Backup = sqlite3.Connection
 """Not the bytes of one: SQLite 3.40 crashes where `deserialize` meets a statement that was prepared before."""
 
 
+WATCHED = ("stop", "work_order", "task_block", "policy", "log")
+
+
 class Store:
+    """`changed`: the watched tables that were written to since it was last cleared, be it in vain."""
+
     def __init__(self, *declared: MetaData) -> None:
-        engine = create_engine("sqlite://", poolclass=StaticPool, pool_reset_on_return=None)
+        engine = create_engine(
+            "sqlite://", poolclass=StaticPool, pool_reset_on_return=None, connect_args={"cached_statements": 2_000}
+        )
         for tables in declared:
             tables.create_all(engine)
         self._slow = engine.connect()
@@ -33,6 +40,14 @@ class Store:
         # The driver's own transaction handling would begin and commit unasked.
         self._raw.isolation_level = None
         self._fast: Any = FastConnection(self._raw, self._slow)
+        self.changed = set(WATCHED)
+        self._raw.create_function("noted", 1, self.changed.add)
+        for table in sorted(self.changed & {table.name for tables in declared for table in tables.sorted_tables}):
+            for event in ("INSERT", "UPDATE", "DELETE"):
+                self._raw.execute(
+                    f"CREATE TEMP TRIGGER {table}_{event} AFTER {event} ON main.{table} "
+                    f"BEGIN SELECT noted('{table}'); END"
+                )
         self._empty = self.backup()
 
     @contextmanager
@@ -65,6 +80,7 @@ class Store:
 
     def restore(self, backup: Backup) -> None:
         backup.backup(self._raw)
+        self.changed.update(WATCHED)
 
     def clear(self) -> None:
         self.restore(self._empty)

@@ -9,8 +9,9 @@ import numpy as np
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.consent import LOCATION
 from common.kernel.order import OrderChange, OrderRecords
-from common.kernel.policy import SPEND_MARGIN_SECONDS
-from deploy.simulation import policies
+from deploy.simulation import moves, policies, wishes
+from deploy.simulation.kinds import STORY
+from deploy.simulation.people import Person
 from deploy.simulation.plans import Plan, Share
 from hq.campaigns import Step
 from province.local_request import LocalRequest
@@ -27,24 +28,22 @@ def plan(world: World, seconds: float) -> None:
     """Plan what happens in the next `seconds`."""
     random = world.random
     for number in range(random.randint(2, 6)):
-        world.timeline.after(_moment(world, seconds), _campaign, world, f"c{number}")
+        world.timeline.after(seconds * random.random(), _campaign, world, f"c{number}")
     for number in range(random.randint(2, 6)):
-        world.timeline.after(_moment(world, seconds), local_request, world, f"r{number}")
+        world.timeline.after(seconds * random.random(), _local_request, world, f"r{number}")
     if random.random() < 0.8:
-        world.hq.receive(world.hq.apply_policy, policies.document(random))
+        world.hq.receive(world.hq.apply_policy, policies.document(random, world.seed))
     else:
         # Before anybody was contacted HQ takes any policy, and of a province's own contacts it may not have heard.
         world.timeline.after(0, _campaign, world, "first")
     for _ in range(random.choice((0, 0, 1, 2))):
-        world.timeline.after(seconds * random.random(), change_policy, world)
+        world.timeline.after(seconds * random.random(), _policy, world)
     for number in range(random.randint(1, 3) if world.has_orders else 0):
         world.timeline.after(seconds * random.random(), _order, world, f"o{number}")
-
-
-def _moment(world: World, seconds: float) -> float:
-    """Often just as whole hours have passed, as windows of caps do, so that contacts meet there."""
-    at = seconds * world.random.random()
-    return at - at % HOUR + 2 * SPEND_MARGIN_SECONDS * world.random.random() if world.random.random() < 0.5 else at
+    if world.has_wishes:
+        wishes.plan(world, seconds)
+    if world.someone_moves:
+        moves.plan(world, seconds)
 
 
 def _campaign(world: World, name: str) -> None:
@@ -58,7 +57,8 @@ def _campaign(world: World, name: str) -> None:
         priority=random.randint(0, 2),
         shares=_shares(world),
         product_line=random.choice(LINES),
-        purpose=LOCATION if world.has_wishes and name == "c1" else "",
+        service=random.random() < 0.1,
+        purpose=_purpose(world),
     )
     if not plan.shares:
         return
@@ -66,7 +66,12 @@ def _campaign(world: World, name: str) -> None:
     world.hq.receive(world.hq.issue, plan)
     for _ in range(random.choice((0, 0, 1, 2))):
         step = random.choice((Step.PAUSE, Step.RESUME, Step.RESUME, Step.CANCEL))
-        world.timeline.after(world.spread(1, 20 * HOUR), _command, world, name, step)
+        world.timeline.after(random.random() * 20 * HOUR, _command, world, name, step)
+
+
+def _purpose(world: World) -> str:
+    """What consent it needs, where people give any."""
+    return LOCATION if world.has_wishes and world.random.random() < 0.25 else ""
 
 
 def _shares(world: World) -> tuple[Share, ...]:
@@ -82,14 +87,14 @@ def _shares(world: World) -> tuple[Share, ...]:
     return tuple(Share(channel, node, tuple(keys)) for (channel, node), keys in sorted(chosen.items()))
 
 
-def change_policy(world: World) -> None:
-    world.hq.receive(world.hq.apply_policy, policies.document(world.random))
+def _policy(world: World) -> None:
+    world.hq.receive(world.hq.apply_policy, policies.document(world.random, world.seed))
 
 
-def local_request(world: World, name: str, of: str = "") -> None:
+def _local_request(world: World, name: str) -> None:
     """What a province asks for itself, of some of those at home there."""
     random, now = world.random, int(world.timeline.now)
-    home = of or random.choice(world.people).home
+    home = random.choice(world.people).home
     keys = sorted(person.key for person in world.people if person.home == home and random.random() < 0.8)
     if not keys:
         return
@@ -99,7 +104,7 @@ def local_request(world: World, name: str, of: str = "") -> None:
         channel=random.choice(("local_sms", "outbound_call")),
         offer=random.choice(OFFERS),
         product_line=random.choice(LINES),
-        purpose="",
+        purpose=_purpose(world),
         priority=random.randint(0, 2),
         end_at=now + random.randint(HOUR // 4, 10 * HOUR),
         ask_hq=random.random() < 0.5,
@@ -117,16 +122,25 @@ def _command(world: World, name: str, step: Step) -> None:
 
 
 def _order(world: World, number: str) -> None:
-    """From cBSS or from the home's BSS."""
+    """From cBSS or from the home's BSS; some are reversed later."""
     random = world.random
-    person = random.choice(world.people)
+    person, offer = random.choice(world.people), random.choice(OFFERS)
+    system = "cbss" if random.random() < 0.5 else "bss"
+    _take_order(world, system, number, person, offer, 1)
+    if random.random() < 0.3:
+        world.timeline.after(10 * HOUR * random.random(), _take_order, world, system, number, person, offer, 2)
+
+
+def _take_order(world: World, system: str, number: str, person: Person, offer: str, revision: int) -> None:
+    change = OrderChange.SUBSCRIBED if revision == 1 else OrderChange.REVERSED
+    world.kinds[f"{STORY}{change.name.lower()}"] += 1
     records = OrderRecords(
-        source_systems=["cbss" if random.random() < 0.5 else "bss"],
+        source_systems=[system],
         order_numbers=[number],
-        revisions=np.array([1]),
+        revisions=np.array([revision]),
         keys=np.array([person.key]),
-        offers=[random.choice(OFFERS)],
-        changes=np.array([OrderChange.SUBSCRIBED], dtype=np.uint8),
+        offers=[offer],
+        changes=np.array([change], dtype=np.uint8),
         amounts_fen=np.array([100]),
         accepted_at=np.array([int(world.timeline.now)], dtype=np.uint32),
     )

@@ -21,6 +21,7 @@ from common.kernel.channel import (
     SendOutcome,
     VendorTerms,
 )
+from deploy.simulation.kinds import STORY
 
 if TYPE_CHECKING:
     from deploy.simulation.node import Node
@@ -63,12 +64,12 @@ class Vendor:
 
     def send(self, batch: OutboundBatch, ended: Ended) -> None:
         """`ended` runs once, while the calling process lives."""
-        weather, timeline = self._world.weather, self._world.timeline
+        timeline = self._world.timeline
         answer: list[Outcome] = [NoAnswer("nobody answers")]
-        if self._happens(weather.vendor_away):
+        if self._happens("vendor_away"):
             answer = [NeverAccepted("cannot be reached")]
-        elif not self._happens(weather.question_lost):
-            timeline.after(self._delay(), self._arrive, batch, answer, self._happens(weather.answer_lost))
+        elif not self._happens("question_lost"):
+            timeline.after(self._delay(), self._arrive, batch, answer, self._happens("answer_lost"))
         self._node.plan(ANSWER_SECONDS * self._world.random.random(), lambda: ended(answer[0]))
 
     def _arrive(self, batch: OutboundBatch, answer: list[Outcome], lost: bool) -> None:
@@ -88,15 +89,16 @@ class Vendor:
         return SendAnswer(np.array(outcomes, dtype=np.uint8))
 
     def _outcome(self, batch: OutboundBatch, task: int, msisdn: int) -> SendOutcome:
-        weather, now = self._world.weather, self._world.timeline.now
+        now = self._world.timeline.now
         before = self._taken.get((batch.work_order, task))
         if before is not None and now - before < self.terms.dedupe_seconds:
             return SendOutcome.DUPLICATE
-        if self._happens(weather.vendor_throttles):
+        if self._happens("vendor_throttles"):
             return SendOutcome.THROTTLED
-        if self._happens(weather.vendor_refuses):
+        if self._happens("vendor_refuses"):
             return SendOutcome.REFUSED
         self._taken[batch.work_order, task] = now
+        self._world.kinds[f"{STORY}contact of {batch.work_order.partition('/')[0].rstrip('0123456789')}"] += 1
         self._world.witness.contacted(Contact(now, self._node.name, batch.channel, batch.work_order, task, msisdn))
         return SendOutcome.ACCEPTED
 
@@ -126,15 +128,14 @@ class Vendor:
 
     def _plan_report(self, report: Receipts | Replies) -> None:
         """A report may overtake the answer to the very call it reports on."""
-        weather = self._world.weather
-        for _ in range(2 if self._happens(weather.report_repeated) else 1):
-            late = self._happens(weather.report_late)
+        for _ in range(2 if self._happens("report_repeated") else 1):
+            late = self._happens("report_late")
             wait = self._world.random.random() * (80 * HOUR if late else 0.02 * HOUR)
             self._world.timeline.after(wait, self._report, report, REPORT_TRIES)
 
     def _report(self, report: Receipts | Replies, tries: int) -> None:
         """Told again only to a node that was away; a report that is lost is lost."""
-        if self._happens(self._world.weather.report_lost):
+        if self._happens("report_lost"):
             return
         if self._node.working:
             self._node.receive(self._node.take_report, report)
@@ -143,7 +144,7 @@ class Vendor:
 
     def _delay(self) -> float:
         random = self._world.random
-        return 300 * random.random() if self._happens(self._world.weather.late) else 2 * random.random()
+        return 300 * random.random() if self._happens("late") else 2 * random.random()
 
-    def _happens(self, chance: float) -> bool:
-        return chance > 0 and self._world.random.random() < chance
+    def _happens(self, fault: str) -> bool:
+        return self._world.happens(getattr(self._world.weather, fault), fault)

@@ -1,4 +1,4 @@
-"""What people say beside their replies, to HQ or at home: stops, their liftings, consents and withdrawals."""
+"""What people wish, as operators of either level write it down: stops, liftings, consents, withdrawals."""
 
 from __future__ import annotations
 
@@ -9,63 +9,56 @@ import numpy as np
 from common.kernel.consent import LOCATION
 from common.kernel.refusal import Refusal
 from common.kernel.statement import Change, Statement
-from common.kernel.work_order import HQ_NODE
-from deploy.simulation import story
-from deploy.simulation.people import Person
+from deploy.simulation.kinds import STORY
+from deploy.simulation.people import Person, key_of
 from hq.store import people as at_hq
-from province import people as at_home
+from province import people as at_province
 
 if TYPE_CHECKING:
     from deploy.simulation.node import Node
     from deploy.simulation.world import World
 
 HOUR = 3_600
-SCOPES = ("all", "all", "call", "blacklist")
-LATE_HOURS = (0, 0, 1, 6)
-"""How long what was said lies before somebody writes it down."""
+SCOPES = ("all", "all", "refused", "blacklist", "message", "call")
+PURPOSES = (LOCATION, LOCATION, "call")
 
 
 def plan(world: World, seconds: float) -> None:
-    """Of half of the seeds; there some agree to begin with that their whereabouts be used."""
+    """At first many agree; later anyone may change their mind, and tell HQ or a province."""
     random = world.random
-    if not world.has_wishes:
-        return
-    for person in world.people:
-        if random.random() < 0.6:
-            world.timeline.after(0, _say, world, person, Change.GIVEN)
-    for _ in range(random.randint(2, 8)):
-        said = random.choice((Change.STOPPED, Change.STOPPED, Change.LIFTED, Change.LIFTED, Change.WITHDRAWN))
-        world.timeline.after(seconds * random.random(), _say, world, random.choice(world.people[:3]), said)
+    world.hq.receive(_write, world, world.hq, [_agrees(world, each) for each in world.people if random.random() < 0.7])
+    for _ in range(random.randint(1, 6)):
+        world.timeline.after(seconds * random.random(), _change, world)
 
 
-def meanwhile(world: World, home: str) -> None:
-    """While a province is cut off, somebody at home there says stop to HQ, and hours later it asks for its people."""
-    people = [person for person in world.people if person.home == home]
-    if people and world.has_wishes:
-        who, name = world.random.choice(people), f"m{int(world.timeline.now)}"
-        world.timeline.after(0, world.hq.receive, _write_down, world.hq, who, Change.STOPPED, "all", 0, HOUR)
-        world.timeline.after(world.random.randint(1, 4) * HOUR, story.local_request, world, name, home)
+def _agrees(world: World, person: Person) -> Statement:
+    now = int(world.timeline.now)
+    expires_at = now + world.random.randint(1, 60) * HOUR
+    return Statement(person.msisdn, world.random.choice(PURPOSES), "signed", now, expires_at, Change.GIVEN)
 
 
-def _say(world: World, person: Person, change: Change) -> None:
+def _change(world: World) -> None:
     random = world.random
-    agreed = change in (Change.GIVEN, Change.WITHDRAWN)
-    purpose = LOCATION if agreed else random.choice(SCOPES)
-    lies, lasts = random.choice(LATE_HOURS) * HOUR, random.randint(1, 60) * HOUR
-    node = world.hq if random.random() < 0.5 else world.province(person.home)
-    node.receive(_write_down, node, person, change, purpose, lies, lasts)
+    person, change = random.choice(world.people), random.choice(tuple(Change))
+    if change is Change.GIVEN:
+        said = _agrees(world, person)
+    else:
+        of = random.choice(PURPOSES if change is Change.WITHDRAWN else SCOPES)
+        said = Statement(person.msisdn, of, "told us", 0, 0, change)
+    node: Node = world.hq if random.random() < 0.5 else world.province(person.home)
+    node.receive(_write, world, node, [said])
 
 
-def _write_down(node: Node, person: Person, change: Change, purpose: str, lies: int, lasts: int) -> None:
-    now = node.clock.now()
-    said = [Statement(person.msisdn, purpose, "on paper", now - lies, now - lies + lasts, change)]
-    keys = np.array([person.key])
-    node.world.tell(node.name, "writes down %s of %d", said, person.key)
+def _write(world: World, node: Node, said: list[Statement]) -> None:
+    keys = np.array([key_of(each.msisdn) for each in said], dtype=np.int64)
+    world.tell(node.name, "writes down %s", said)
     try:
-        if node.name == HQ_NODE:
-            node.write(at_hq.record, said, keys, now)
+        if node is world.hq:
+            node.write(at_hq.record, said, keys, node.clock.now())
         else:
-            node.write(at_home.record, said, keys, now, int(node.name))
-        node.world.said.append((person.key, said[0]))
+            node.write(at_province.record, said, keys, node.clock.now(), int(node.name))
     except Refusal as refusal:
-        node.world.tell(node.name, "does not: %s", refusal.message)
+        world.tell(node.name, "refuses to: %s", refusal)
+        return
+    for each in said:
+        world.kinds[f"{STORY}{each.change.name.lower()}"] += 1

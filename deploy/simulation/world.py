@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
 
 from sqlalchemy import Connection
 
 from common.delivery.tables import vault
-from common.kernel.statement import Statement
 from common.runtime import bulk
 from common.wire.streams import TOPICS
-from deploy.simulation import faults, lies, permitted, story, weather, wishes
+from deploy.simulation import ending, faults, story, weather
 from deploy.simulation.headquarters import Headquarters
+from deploy.simulation.kinds import STORY
 from deploy.simulation.network import Network
 from deploy.simulation.node import Node
 from deploy.simulation.people import FIRST_KEY, Person
 from deploy.simulation.plans import Plan
 from deploy.simulation.province import Province
 from deploy.simulation.timeline import Endless, Timeline
+from deploy.simulation.violation import Violation
 from deploy.simulation.weather import CALM
-from deploy.simulation.witness import Violation, Witness
+from deploy.simulation.witness import Witness
 from hq.store import provinces
 
 MORNING = 1_790_042_400.0
@@ -30,9 +32,10 @@ MORNING = 1_790_042_400.0
 HOUR, DAY = 3_600.0, 86_400.0
 TRACE_LINES = 4_000
 SETTLING_SECONDS = 14 * DAY
+RENEWED_SECONDS = 3 * DAY
+"""After so long in calm weather every node has heard what time it is."""
 SELDOM = {"commit": 0.2, "open_session": 0.3, "rejoin": 0.3}
 """Commits that would take all the kills, being the most."""
-BACKUPS_A_COMMIT = 0.02
 DOWN_SECONDS = (1.0, 8_000.0)
 
 
@@ -50,6 +53,10 @@ class Ended:
     trace: tuple[str, ...] = ()
     twice: bool = False
     """It was run twice and ended alike."""
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """How often each kind of fault happened, and each thing the story can hold."""
+    steps: frozenset[str] = frozenset()
+    """What was committed, by name: a process may die before and after each."""
 
 
 class World:
@@ -58,17 +65,18 @@ class World:
         self.random = Random(seed)  # noqa: S311 - a seed must give the same run every time
         self.timeline = Timeline(MORNING)
         self.weather = weather.drawn(self.random)
-        self._clocks_step = self.weather.clock_steps_a_day > 0
-        self.network = Network(self.timeline, self.random, self.weather)
+        self.clocks_step = self.weather.clock_steps_a_day > 0
+        self.kinds: Counter[str] = Counter()
+        self.steps: set[str] = set()
+        self.network = Network(self)
         self.witness = Witness(self)
-        self.faults = 0
+        self._calm_since = 0.0
         self.has_orders = self.random.random() < 0.5
-        self.has_wishes = self.random.random() < 0.5
+        self.has_wishes = self.random.random() < 0.4
+        self.someone_moves = self.random.random() < 0.3
         self.topics = [topic for topic in TOPICS if self.has_orders or topic != "orders"]
         """A topic on which nothing will ever be said need not be watched."""
         self.plans: list[Plan] = []
-        self.said: list[tuple[int, Statement]] = []
-        """Written down somewhere, with whose it is."""
         self._trace: deque[tuple[float, str, str, tuple[object, ...]]] = deque(maxlen=TRACE_LINES)
         self.hq = Headquarters(self)
         self._provinces = {code: Province(self, code, self.hq) for code in codes}
@@ -82,14 +90,11 @@ class World:
             self._begin()
             seconds = self.random.uniform(0.5, 2.0) * DAY
             story.plan(self, seconds)
-            wishes.plan(self, seconds)
-            lies.plan(self, seconds)
             faults.plan(self, seconds)
             self.timeline.run(self.timeline.now + seconds)
             self._heal()
             self.timeline.run(self.timeline.now + SETTLING_SECONDS)
-            self.witness.check_end(self.hq, list(self._provinces.values()))
-            permitted.check_words(self.nodes, self.said)
+            ending.check(self.hq, list(self._provinces.values()))
         except Violation as violation:
             rule, message = violation.rule, str(violation)
         except Endless:
@@ -98,12 +103,26 @@ class World:
             rule, message = "error", f"{type(error).__name__}: {error}"
             self.error = error
         return Ended(
-            self.seed, rule, message, len(self.witness.contacts), self.timeline.happened, self.faults, self._digest(),
+            self.seed,
+            rule,
+            message,
+            len(self.witness.contacts),
+            self.timeline.happened,
+            sum(self.kinds[kind] for kind in self.kinds if not kind.startswith(STORY)),
+            self._digest(),
             tuple(self.trace()) if rule else (),
-        )  # fmt: skip
+            kinds=dict(self.kinds),
+            steps=frozenset(self.steps),
+        )
 
     def province(self, code: str) -> Province:
         return self._provinces[code]
+
+    def happens(self, chance: float, kind: str) -> bool:
+        if chance > 0 and self.random.random() < chance:
+            self.kinds[kind] += 1
+            return True
+        return False
 
     def tell(self, who: str, what: str, *details: object) -> None:
         self._trace.append((self.timeline.now, who, what, details))
@@ -125,16 +144,13 @@ class World:
 
     # Drawn
 
-    def crashes(self, work: str) -> bool:
+    def crashes(self, work: str, when: str) -> bool:
         """Whether a process dies before, or after, the commit of `work`."""
+        self.steps.add(work)
         if self.weather.crash == 0 or self.random.random() >= self.weather.crash * SELDOM.get(work, 1.0) / 2:
             return False
-        self.faults += 1
+        self.kinds[f"crash {when} {work}"] += 1
         return True
-
-    def backs_up(self) -> bool:
-        """Whether a backup is made of just what a commit left: much of it is there for moments only."""
-        return self.weather.restores_a_day > 0 and self.random.random() < BACKUPS_A_COMMIT
 
     def clock_off(self) -> float:
         """How wrong a machine's wall clock is at first: within what nodes bear of each other."""
@@ -142,9 +158,11 @@ class World:
 
     def renewal_gap(self) -> float:
         """0: never."""
-        if not self._clocks_step:
+        if not self.clocks_step:
             return 0.0
-        return self.random.uniform(0.5, 3.0) * HOUR if self.weather is not CALM else 12 * HOUR
+        if self.weather is not CALM:
+            return self.random.uniform(0.5, 3.0) * HOUR
+        return 12 * HOUR if self.timeline.now < self._calm_since + RENEWED_SECONDS else 0.0
 
     def downtime(self) -> float:
         return self.spread(*DOWN_SECONDS)
@@ -165,7 +183,8 @@ class World:
 
     def _heal(self) -> None:
         self.tell("world", "is calm from here on")
-        self.weather = self.network.weather = CALM
+        self.weather = CALM
+        self._calm_since = self.timeline.now
         for node in self.nodes:
             node.machine.off_seconds = 0.0
         for node in self.nodes:

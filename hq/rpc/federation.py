@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,9 +28,10 @@ from common.courier.bell import Bell
 from common.courier.cursor import Place
 from common.courier.log import Entry, LogPosition
 from common.courier.standing import Standing, Written
-from common.delivery import fence as restore_fence
 from common.delivery.fence import Fence
-from common.kernel.incarnation import WentBack
+from common.kernel.columns import Codes
+from common.kernel.grant import GrantRequest
+from common.kernel.incarnation import HEARSAY_MAX, WentBack
 from common.kernel.refusal import Fault, Refusal, invalid
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
@@ -42,7 +44,7 @@ from common.wire.streams import CONTROL_LANE, OUTBOX_STREAMS, TOPICS, outbox_nam
 from hq import link
 from hq.link import Opened, Pushed
 from hq.store import feed, sessions
-from hq.store.sessions import INSTANCE_ID_CHARS_MAX, Session
+from hq.store.sessions import INSTANCE_ID_CHARS_MAX, LEAP_MAX, Session
 
 T = TypeVar("T")
 
@@ -54,7 +56,6 @@ ACCESS = {
 }
 """Who may call what is registered here."""
 APPEND_ENTRIES_MAX = 1_000
-INCARNATION_MAX = 1 << 31
 EPOCH_MAX = 1 << 48
 PLACE_MAX = (1 << 63) - 1
 """Stores keep no larger number, and an epoch must leave room to rise above it."""
@@ -235,8 +236,7 @@ class Watch:
 
     async def _kept(self) -> None:
         """What HQ leases it must not forget: nothing of it is told before the mark is beside the store."""
-        mark = (await self._of.read(restore_fence.load)).mark
-        if not await self._of.fence.keep(mark):
+        if not await self._of.fence.keep(await self._of.read(self._of.fence.check)):
             raise Refusal(Fault.DRAINING, "DRAINING", "HQ begins anew; watch again", retry_seconds=1.0)
 
     def _has_news(self, head: int) -> bool:
@@ -286,22 +286,26 @@ class GrantService(grant_pb2_grpc.GrantServiceServicer):
     ) -> grant_pb2.AcquireGrantsResponse:
         del context
         province, asked = caller().name, read_grant_request(request)
-        name, reasons = await self._of.write(link.acquire, province, request.fence, asked, self._of.clock.now())
+        name, reasons = await self._of.write(self._acquire, province, request.fence, asked)
         self._of.bell.ring(province, feed.WORK_ORDERS)
         return grant_pb2.AcquireGrantsResponse(work_order=name, reasons=reasons.tolist())
+
+    def _acquire(self, connection: Connection, province: str, fence: int, asked: GrantRequest) -> tuple[str, Codes]:
+        self._of.fence.check(connection)
+        return link.acquire(connection, province, fence, asked, self._of.clock.now())
 
 
 def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int, off: int) -> Opened:
     standing = _standing(request) if request.incarnation else None
     return link.open_session(
         connection, ask, request.build_version, now,
-        takeover=request.takeover, standing=standing, clock_off_seconds=off,
+        leap=secrets.randbelow(LEAP_MAX), takeover=request.takeover, standing=standing, clock_off_seconds=off,
     )  # fmt: skip
 
 
 def _standing(request: link_pb2.OpenSessionRequest) -> Standing:
-    if max(request.incarnation, request.hq_incarnation) > INCARNATION_MAX:
-        raise invalid(f"no incarnation is above {INCARNATION_MAX}")
+    if request.incarnation > HEARSAY_MAX:
+        raise invalid(f"no incarnation is above {HEARSAY_MAX}")
     return Standing(
         request.incarnation,
         request.hq_incarnation,

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Connection, Update, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, or_, select, update
 
 from common.delivery.tables import STATE_COLUMNS, task_block, work_order
 from common.kernel.refusal import conflict, missing
 from common.kernel.task import IN_FLIGHT, TaskState
 from hq.campaigns import Campaign, CampaignState, Step, take
 from hq.store.tables import campaign, wave
+
+_FIND = select(campaign).where(campaign.c.name == bindparam("of"))
+_MOVE = update(campaign).where(campaign.c.name == bindparam("of"))
+_UPDATE_WAVE = update(wave).where(wave.c.campaign == bindparam("of"), wave.c.number == bindparam("at"))
 
 
 class WaveState(IntEnum):
@@ -120,12 +124,12 @@ def move(connection: Connection, name: str, step: Step) -> tuple[StoredCampaign,
     state = take(step, name, known.state)
     if state is known.state:
         return known, False
-    connection.execute(update(campaign).where(campaign.c.name == name).values(state=int(state)))
+    connection.execute(_MOVE, {"of": name, "state": int(state)})
     return get(connection, name), True
 
 
 def find(connection: Connection, name: str) -> StoredCampaign | None:
-    row = connection.execute(select(campaign).where(campaign.c.name == name)).one_or_none()
+    row = connection.execute(_FIND, {"of": name}).one_or_none()
     return None if row is None else _campaign(row._mapping)
 
 
@@ -161,11 +165,12 @@ def waves(connection: Connection, name: str) -> list[StoredWave]:
 
 
 def select_wave(connection: Connection, name: str, number: int, selection: str) -> None:
-    connection.execute(_update(name, number).values(state=int(WaveState.SELECTED), selection=selection))
+    state = int(WaveState.SELECTED)
+    connection.execute(_UPDATE_WAVE, {"of": name, "at": number, "state": state, "selection": selection})
 
 
 def end_wave(connection: Connection, name: str, number: int) -> None:
-    connection.execute(_update(name, number).values(state=int(WaveState.CUT)))
+    connection.execute(_UPDATE_WAVE, {"of": name, "at": number, "state": int(WaveState.CUT)})
 
 
 def wave_counts(connection: Connection, name: str) -> dict[int, WaveCounts]:
@@ -187,7 +192,3 @@ def wave_counts(connection: Connection, name: str) -> dict[int, WaveCounts]:
 
 def _campaign(row: Any) -> StoredCampaign:
     return StoredCampaign(**dict(row) | {"state": CampaignState(row["state"])})
-
-
-def _update(name: str, number: int) -> Update:
-    return update(wave).where(wave.c.campaign == name, wave.c.number == number)

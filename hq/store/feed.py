@@ -27,6 +27,8 @@ CONSENT_ROWS = 1_000
 """In an entry: each row has a text, where the evidence is kept."""
 FINISHED = (WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 
+_KEYS = {table: select(table.c.subscriber_key).order_by(table.c.subscriber_key) for table in (stop, consent, erasure)}
+
 People = Stops | Consents | Erasures
 """What is said of people, and concerns every node."""
 Piece = Callable[[Connection], codec.Incoming | None]
@@ -110,8 +112,7 @@ def _key_pieces(
     connection: Connection, table: Table, read: Callable[[Connection, int, int], People], rows: int
 ) -> Iterator[Piece]:
     """All rows of `table` in ranges of keys, some `rows` each: what comes in meanwhile must still fit in an entry."""
-    query = select(table.c.subscriber_key).order_by(table.c.subscriber_key)
-    keys = np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+    keys = np.fromiter(connection.execute(_KEYS[table]).scalars(), dtype=np.int64)
     for first, last in ranges(keys, rows):
         yield _range_piece(read, first, last)
 

@@ -40,7 +40,7 @@ def take_work_order(connection: Connection, province: str, told: WorkOrder, forg
     if not allowed or not told.name.endswith(f"/{province}"):
         raise not_yours(f"work order {told.name} is not one that province {province} may make")
     if its_own or order is None:
-        ledger.put_work_order(connection, _running(told))
+        ledger.put_work_order(connection, _as_issued(_running(told)))
     elif told.version > order.version:
         ledger.set_state(connection, told.name, _running(told).state, told.version)
 
@@ -53,6 +53,11 @@ def take_block(connection: Connection, order: WorkOrder, block: TaskBlock, forgo
     if too_many or (order.leased and not forgot):
         raise not_yours(f"block {block.number} of work order {order.name} is not one that HQ issued")
     ledger.insert_block(connection, block)
+
+
+def _as_issued(order: WorkOrder) -> WorkOrder:
+    """While its tasks are on their way a province holds a work order one version back."""
+    return replace(order, version=order.version + 1) if order.state is WorkOrderState.ISSUED else order
 
 
 def not_yours(message: str) -> Refusal:

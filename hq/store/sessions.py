@@ -10,10 +10,17 @@ from common.kernel.refusal import Fault, Refusal, conflict
 from hq.store.tables import session
 
 INSTANCE_ID_CHARS_MAX = 64
+LEAP_MAX = 1 << 31
+"""Room for billions of sessions of one province below what a store can keep."""
 
 _LOAD = select(session).where(session.c.province == bindparam("of"))
 _DELETE = delete(session).where(session.c.province == bindparam("of"))
 _INSERT = insert(session)
+_RENEW = (
+    update(session)
+    .where(session.c.province == bindparam("of"), session.c.fence == bindparam("given"))
+    .values(expires_at=bindparam("until"))
+)
 _CLOSE_ALL = update(session).values(fence=session.c.fence + 1, expires_at=0)
 
 
@@ -28,8 +35,12 @@ class Session:
     contract_revision: int
 
 
-def opened(held: Session | None, ask: Session, *, takeover: bool, now: int) -> Session:
-    """The session `ask` gets: its fence is above any given before, and above any a lost database gave."""
+def opened(held: Session | None, ask: Session, *, takeover: bool, now: int, leap: int) -> Session:
+    """The session `ask` gets, its fence above any that this database knows of.
+
+    `leap`, drawn at random up to LEAP_MAX, makes it unlike those that a database put back from a backup gave in the
+    time it lost, even where the clock went back with it: a session from then must not pass for the new one.
+    """
     if held is not None and held.instance_id != ask.instance_id and held.expires_at > now and not takeover:
         raise Refusal(
             Fault.HELD,
@@ -38,7 +49,7 @@ def opened(held: Session | None, ask: Session, *, takeover: bool, now: int) -> S
             "stop it, wait, or open with takeover",
             metadata={"seconds": str(held.expires_at - now)},
         )
-    return replace(ask, fence=max(now, 1 + (held.fence if held else 0)))
+    return replace(ask, fence=leap + max(now, 1 + (held.fence if held else 0)))
 
 
 def checked(held: Session | None, fence: int) -> Session:
@@ -63,7 +74,8 @@ def check(connection: Connection, province: str, fence: int) -> Session:
 
 
 def renew(connection: Connection, province: str, fence: int, expires_at: int) -> None:
-    put(connection, replace(check(connection, province, fence), expires_at=expires_at))
+    if not connection.execute(_RENEW, {"of": province, "given": fence, "until": expires_at}).rowcount:
+        check(connection, province, fence)
 
 
 def close_all(connection: Connection) -> None:

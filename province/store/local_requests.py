@@ -27,7 +27,7 @@ _IN_STATE = (
 )
 _DIGEST = select(local_request.c.digest).where(_IS)
 _SETTLE = update(local_request).where(_IS).values(state=bindparam("reached"), outcome=bindparam("told"))
-_DECIDE = _SETTLE.values(dict.fromkeys(_COLUMNS, b""))
+_DECIDE = _SETTLE.values(dict.fromkeys(_COLUMNS, b"") | {"texts": "[]"})
 
 
 class State(IntEnum):
@@ -51,7 +51,7 @@ def digest(connection: Connection, name: str) -> bytes | None:
 
 
 def load(connection: Connection, name: str) -> LocalRequest | None:
-    """Without its people once it is decided: they are in its work order then."""
+    """Without its people and texts once it is decided: they are in its work order then, where they can be erased."""
     row = connection.execute(_LOAD, {"of": name}).one_or_none()
     return None if row is None else _request(row)
 

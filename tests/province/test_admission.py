@@ -74,7 +74,7 @@ def test_what_is_granted_becomes_open_tasks_of_the_provinces_own(node: Node, req
     with node.store.snapshot() as connection:
         kept = local_requests.load(connection, "a")
         assert kept is not None
-        assert len(kept) == 0  # its people are in the work order now
+        assert (len(kept), kept.texts) == (0, ())  # they are in the work order now
         order = ledger.load_work_order(connection, "local/a/1/local_sms/45")
         assert order is not None
         assert (order.leased, order.node, order.state) == (False, CODE, WorkOrderState.ACCEPTED)

@@ -1,0 +1,84 @@
+"""What a restored HQ believes of a province that tells it of work orders HQ does not know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection
+
+from common.courier import log
+from common.courier.standing import Standing
+from common.delivery import fence, ledger
+from common.kernel.incarnation import Incarnation, Retold
+from common.kernel.refusal import Refusal
+from common.kernel.work_order import WorkOrder, WorkOrderState
+from common.runtime.database import Database
+from hq import link
+from hq.store import feed, provinces, sessions, uplink
+from hq.store.sessions import Session
+
+NOW = 1_790_000_000
+LOST = WorkOrder("c/1/local_sms/45", "c", 1, "local_sms", "45", "offer", NOW, NOW + 60, 5, 1)
+
+
+def hq_restored(connection: Connection) -> None:
+    """As its second incarnation."""
+    fence.put(connection, Incarnation(number=2, mark=9, fenced_at=NOW))
+    provinces.enroll(connection, "45", NOW)
+
+
+def province_opens(connection: Connection, incarnation: int, hq_incarnation: int) -> None:
+    ask = Session("45", "one", 0, NOW + 10, 1)
+    standing = Standing(incarnation, hq_incarnation, {}, {})
+    link.open_session(connection, ask, "test", NOW, leap=0, takeover=True, standing=standing)
+
+
+def tell(connection: Connection, *values: WorkOrder | Retold) -> None:
+    uplink.apply(connection, "45", values, NOW)
+
+
+def test_a_province_restored_after_it_had_told_everything_may_bring_what_the_lost_hq_issued(
+    database: Database,
+) -> None:
+    with database.transaction() as connection:
+        hq_restored(connection)
+        province_opens(connection, incarnation=1, hq_incarnation=1)
+        tell(connection, Retold(2))
+        with pytest.raises(Refusal, match="may make"):
+            tell(connection, LOST)
+        province_opens(connection, incarnation=2, hq_incarnation=1)
+        tell(connection, LOST, Retold(2))
+        assert ledger.load_work_order(connection, LOST.name) is not None
+
+
+def test_the_same_opening_once_more_does_not_ask_for_everything_again(database: Database) -> None:
+    with database.transaction() as connection:
+        hq_restored(connection)
+        province_opens(connection, incarnation=2, hq_incarnation=1)
+        tell(connection, Retold(2))
+        province_opens(connection, incarnation=2, hq_incarnation=1)
+        assert provinces.has_retold(connection, "45", 2)
+
+
+def test_a_work_order_still_waiting_for_its_tasks_comes_back_as_it_was_issued(database: Database) -> None:
+    waiting = replace(LOST, state=WorkOrderState.ISSUED, version=0)
+    with database.transaction() as connection:
+        hq_restored(connection)
+        tell(connection, waiting)
+        assert ledger.load_work_order(connection, LOST.name) == LOST
+
+
+@pytest.mark.parametrize(("incarnation", "reads_anew"), [(1, False), (2, True)])
+def test_a_restored_hq_shows_a_restored_province_again_what_is_not_over(
+    database: Database, incarnation: int, reads_anew: bool
+) -> None:
+    with database.transaction() as connection:
+        hq_restored(connection)
+        feed.put(connection, "45", [LOST], NOW)
+        place = log.head_place(connection, "45", "work_orders")
+        province_opens(connection, incarnation, hq_incarnation=1)
+        session = sessions.load(connection, "45")
+        assert session is not None
+        found = link.look(connection, "45", "work_orders", session.fence, place, window=10)
+        assert found == (None if reads_anew else place.sequence)
