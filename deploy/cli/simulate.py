@@ -96,6 +96,8 @@ def _document(summary: Summary, asked: Asked, seconds: float) -> dict[str, Any]:
         "faults": summary.faults,
         "events": summary.events,
         "run_twice": summary.twice,
+        "happened": dict(sorted(summary.kinds.items())),
+        "never_died_at": summary.never_died_at(),
         "wall_seconds": round(seconds, 1),
         "seeds_per_second": round(summary.seeds / seconds, 2),
         "replay": [asked.command(ended.seed) for ended in summary.failed[:FAILURES_SHOWN]],

@@ -44,6 +44,8 @@ class Summary:
     twice: int = 0
     violations: Counter[str] = field(default_factory=Counter)
     failed: list[Ended] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    steps: set[str] = field(default_factory=set)
 
     def add(self, ended: Ended) -> None:
         self.seeds += 1
@@ -51,9 +53,16 @@ class Summary:
         self.events += ended.events
         self.faults += ended.faults
         self.twice += ended.twice
+        self.kinds.update(ended.kinds)
+        self.steps |= ended.steps
         if ended.rule:
             self.violations[ended.rule] += 1
             self.failed.append(ended)
+
+    def never_died_at(self) -> list[str]:
+        """Commits before or after which no process ever died."""
+        points = [f"crash {side} {step}" for step in sorted(self.steps) for side in ("before", "after")]
+        return [point for point in points if point not in self.kinds]
 
 
 def run_seed(seed: int, asked: Asked) -> Ended:
