@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from common.courier import cursor, log
-from common.courier.cursor import Apply, Gap, Place, Stale
+from common.courier.cursor import NOWHERE, Apply, Gap, Place, Stale
 from common.courier.log import Entry, LogPosition
 from common.courier.standing import Standing
 from common.delivery import fence as restore_fence
@@ -120,7 +120,8 @@ def _settle_memories(connection: Connection, province: str, own: int, told: Stan
         provinces.retold(connection, province, told.hq_incarnation)
     if told.incarnation > FIRST:
         # Of what is over a restored province was told nothing, and to this HQ it may not be over.
-        log.raise_epoch(connection, province, feed.WORK_ORDERS)
+        reads_from = told.feed.get(feed.WORK_ORDERS, NOWHERE)
+        log.raise_epoch(connection, province, feed.WORK_ORDERS, above=reads_from.epoch)
 
 
 def look(

@@ -11,6 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 from weakref import WeakSet
 
@@ -70,20 +71,9 @@ Process = Callable[[Any], Any] | None
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     sql: str
-    binds: tuple[tuple[str, Any, Process], ...]
-    """Name, value where none is given, and what makes it the driver's."""
+    values: Callable[[Parameters], Sequence[Any]]
     shape: Callable[[Any], Any]
     returns: bool
-    lists: tuple[str, ...]
-    """Those of an IN."""
-
-    def values(self, given: Parameters) -> list[Any]:
-        for name in self.lists:
-            given = {**given, **{f"{name}_{n}": value for n, value in enumerate(given[name], 1)}}
-        return [
-            given.get(name, default) if process is None else process(given.get(name, default))
-            for name, default, process in self.binds
-        ]
 
 
 @dataclass(slots=True)
@@ -97,8 +87,7 @@ class _Known:
     lists: tuple[str, ...]
 
     def shape_of(self, given: Parameters) -> Any:
-        names = tuple(given)
-        return (names, *(len(given[name]) for name in self.lists)) if self.lists else names
+        return (tuple(given), *(len(given[name]) for name in self.lists))
 
 
 class FastConnection:
@@ -138,10 +127,11 @@ class FastConnection:
                 return None
             lists = tuple(name for name, value in given.items() if isinstance(value, list))
             known = self._known[id(statement)] = _Known(statement, {}, lists)
-        shape = known.shape_of(given)
-        if shape not in known.shapes:
-            known.shapes[shape] = _prepare(statement, given, known.lists, self.dialect)
-        return known.shapes[shape]
+        shape = known.shape_of(given) if known.lists else tuple(given)
+        try:
+            return known.shapes[shape]
+        except KeyError:
+            return known.shapes.setdefault(shape, _prepare(statement, given, known.lists, self.dialect))
 
 
 def _prepare(statement: Any, given: Parameters, lists: tuple[str, ...], dialect: Any) -> _Prepared | None:
@@ -154,8 +144,30 @@ def _prepare(statement: Any, given: Parameters, lists: tuple[str, ...], dialect:
         expanded = compiled._process_parameters_for_postcompile({**default, **given})
         names, sql = expanded.positiontup, expanded.statement
     columns = compiled._result_columns
-    binds = tuple((name, default.get(name), process.get(name)) for name in names)
-    return _Prepared(sql, binds, _shape(columns, dialect), bool(columns), lists)
+    binds = [(name, default.get(name), process.get(name)) for name in names]
+    return _Prepared(sql, _values(binds, given, lists), _shape(columns, dialect), bool(columns))
+
+
+def _values(
+    binds: list[tuple[str, Any, Process]], given: Parameters, lists: tuple[str, ...]
+) -> Callable[[Parameters], Sequence[Any]]:
+    """What takes a statement's values from the parameters, in its order. `binds`: name, value where none is given, and
+    what makes it the driver's. `lists`: those of an IN.
+    """
+    names = [name for name, _, _ in binds]
+    if len(names) > 1 and all(name in given and process is None for name, _, process in binds):
+        taken: Callable[[Parameters], Sequence[Any]] = itemgetter(*names)
+        return taken
+
+    def values(given: Parameters) -> Sequence[Any]:
+        for name in lists:
+            given = {**given, **{f"{name}_{n}": value for n, value in enumerate(given[name], 1)}}
+        return [
+            given.get(name, default) if process is None else process(given.get(name, default))
+            for name, default, process in binds
+        ]
+
+    return values
 
 
 def _shape(columns: Sequence[Any], dialect: Any) -> Callable[[Any], Any]:

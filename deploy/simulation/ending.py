@@ -117,9 +117,9 @@ def _check_wishes(hq: Node, province: Node) -> None:
 
     But for what allows contacts, once HQ was restored: it believes that only of the home province (DESIGN 12, I9), so
     what a forgetful home and a forgetful HQ both lost, others cannot bring back. Nobody is contacted for it: who is
-    not at home there, a province does not contact.
+    not at home there, a province does not contact. Where somebody moved, HQ learns by the operator's next import.
     """
-    at_home = {person.key for person in hq.world.people if person.home == province.name}
+    at_home = {person.key for person in hq.world.people if person.home == province.name and not person.moved}
     for table, (statement, allows) in WISHES.items():
         here, there = ({row[:2]: row[2:] for row in node.rows(statement)} for node in (province, hq))
         for identity in sorted(here.keys() | there.keys()):

@@ -40,7 +40,7 @@ def _arrive(world: World, person: Person, to: str) -> None:
     if left.has_to_read(left.pool):
         world.timeline.after(HOUR, _arrive, world, person, to)
         return
-    person.home = to
+    person.home, person.moved = to, True
     world.hq.receive(_import, world, person)
     world.kinds[f"{STORY}move"] += 1
     world.timeline.after(HOUR * world.random.random(), _tell, world, world.province(to), person, PoolChange.JOINED)

@@ -13,6 +13,7 @@ class Person:
     key: int
     home: str
     """As the province's BSS has it."""
+    moved: bool = False
 
     @property
     def msisdn(self) -> int:

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from deploy.simulation.leaving_out import left_out
 from deploy.simulation.world import Ended, World
 
 SEEDS_A_TASK = 20
@@ -24,9 +25,12 @@ class Asked:
     first: int
     seeds: int
     provinces: int
+    without: tuple[str, ...] = ()
+    """Guards left out."""
 
     def command(self, seed: int) -> str:
-        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}"
+        without = "".join(f" --without {name}" for name in self.without)
+        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}{without}"
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class Summary:
     twice: int = 0
     violations: Counter[str] = field(default_factory=Counter)
     failed: list[Ended] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    steps: set[str] = field(default_factory=set)
 
     def add(self, ended: Ended) -> None:
         self.seeds += 1
@@ -47,9 +53,16 @@ class Summary:
         self.events += ended.events
         self.faults += ended.faults
         self.twice += ended.twice
+        self.kinds.update(ended.kinds)
+        self.steps |= ended.steps
         if ended.rule:
             self.violations[ended.rule] += 1
             self.failed.append(ended)
+
+    def never_died_at(self) -> list[str]:
+        """Commits before or after which no process ever died."""
+        points = [f"crash {side} {step}" for step in sorted(self.steps) for side in ("before", "after")]
+        return [point for point in points if point not in self.kinds]
 
 
 def run_seed(seed: int, asked: Asked) -> Ended:
@@ -65,7 +78,8 @@ def run_seed(seed: int, asked: Asked) -> Ended:
 def run_seeds(seeds: Sequence[int], asked: Asked) -> list[Ended]:
     """In this process."""
     logging.disable(logging.CRITICAL)
-    return [run_seed(seed, asked) for seed in seeds]
+    with left_out(asked.without):
+        return [run_seed(seed, asked) for seed in seeds]
 
 
 def run(asked: Asked, jobs: int) -> Generator[Ended, None, None]:

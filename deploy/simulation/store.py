@@ -65,10 +65,6 @@ class Store:
         """Without a transaction: nothing happens at the same time."""
         yield self._fast
 
-    def only_sqlalchemy(self) -> None:
-        """From now on all goes through SQLAlchemy, slowly."""
-        self._fast = self._slow
-
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """For witnesses, who look without the nodes' code."""
         return self._raw.execute(statement, values).fetchall()

@@ -34,8 +34,12 @@ TRACE_LINES = 4_000
 SETTLING_SECONDS = 14 * DAY
 RENEWED_SECONDS = 3 * DAY
 """After so long in calm weather every node has heard what time it is."""
-SELDOM = {"commit": 0.2, "open_session": 0.3, "rejoin": 0.3}
-"""Commits that would take all the kills, being the most."""
+DEADLY = {
+    **dict.fromkeys(("commit", "renew_session", "_open", "_take", "apply", "append", "join", "keep_mark"), 0.4),
+    **dict.fromkeys(("acquire", "admit", "answered", "apply_replies", "finish_all", "give_up", "step"), 5.0),
+    **dict.fromkeys(("_begin", "put_subscribers", "sweep_block"), 10.0),
+}
+"""How likely a process dies at some commits, as against others: the most would take all the kills, the rarest none."""
 DOWN_SECONDS = (1.0, 8_000.0)
 
 
@@ -147,7 +151,7 @@ class World:
     def crashes(self, work: str, when: str) -> bool:
         """Whether a process dies before, or after, the commit of `work`."""
         self.steps.add(work)
-        if self.weather.crash == 0 or self.random.random() >= self.weather.crash * SELDOM.get(work, 1.0) / 2:
+        if self.weather.crash == 0 or self.random.random() >= self.weather.crash * DEADLY.get(work, 1.0) / 2:
             return False
         self.kinds[f"crash {when} {work}"] += 1
         return True

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
+from common.kernel.work_order import LOCAL
 from province.local_request import LocalRequest, Outcome
 from province.store.tables import local_request
 
@@ -84,6 +85,15 @@ def decide(connection: Connection, name: str, reached: Outcome) -> None:
 def settle(connection: Connection, name: str, reached: Outcome) -> None:
     """HQ has answered."""
     connection.execute(_SETTLE, _settled(name, reached))
+
+
+def give_up(connection: Connection) -> None:
+    """In a store that came back from a backup: what waits there was perhaps decided, and people contacted."""
+    for name in connection.execute(_IN_STATE, {"wanted": int(State.WAITING)}).scalars().all():
+        decide(connection, name, Outcome(f"{LOCAL}{name}", 0, {}, refusals=(_GIVEN_UP,)))
+
+
+_GIVEN_UP = "the province came back from a backup older than the decision; see what was contacted, then ask anew"
 
 
 def _settled(name: str, reached: Outcome) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
 
 from common.courier import log
+from common.courier.cursor import Place
 from common.courier.standing import Standing
 from common.delivery import fence, ledger
 from common.kernel.incarnation import Incarnation, Retold
@@ -28,9 +30,11 @@ def hq_restored(connection: Connection) -> None:
     provinces.enroll(connection, "45", NOW)
 
 
-def province_opens(connection: Connection, incarnation: int, hq_incarnation: int) -> None:
+def province_opens(
+    connection: Connection, incarnation: int, hq_incarnation: int, reads: Mapping[str, Place] | None = None
+) -> None:
     ask = Session("45", "one", 0, NOW + 10, 1)
-    standing = Standing(incarnation, hq_incarnation, {}, {})
+    standing = Standing(incarnation, hq_incarnation, reads or {}, {})
     link.open_session(connection, ask, "test", NOW, leap=0, takeover=True, standing=standing)
 
 
@@ -77,8 +81,22 @@ def test_a_restored_hq_shows_a_restored_province_again_what_is_not_over(
         hq_restored(connection)
         feed.put(connection, "45", [LOST], NOW)
         place = log.head_place(connection, "45", "work_orders")
-        province_opens(connection, incarnation, hq_incarnation=1)
+        province_opens(connection, incarnation, 1, {"work_orders": place})
         session = sessions.load(connection, "45")
         assert session is not None
         found = link.look(connection, "45", "work_orders", session.fence, place, window=10)
         assert found == (None if reads_anew else place.sequence)
+
+
+def test_what_is_shown_again_stands_above_what_a_lost_hq_had_shown(database: Database) -> None:
+    with database.transaction() as connection:
+        hq_restored(connection)
+        log.append(connection, "45", "work_orders", [b"told and dropped"], NOW)
+        told = log.commit(connection, "45", "work_orders", log.head_place(connection, "45", "work_orders"))
+        log.compact(connection, "45", "work_orders", told)
+        # A lost HQ had begun the next epoch as well, and the province stands at its beginning.
+        stands = Place(epoch=2, sequence=0, chain=0)
+        province_opens(connection, 2, 1, {"work_orders": stands})
+        session = sessions.load(connection, "45")
+        assert session is not None
+        assert link.look(connection, "45", "work_orders", session.fence, stands, window=10) is None
