@@ -13,8 +13,8 @@ from common.courier.standing import Standing
 from common.delivery import fence as restore_fence
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
-from common.kernel.incarnation import FIRST, WentBack
-from common.kernel.refusal import conflict
+from common.kernel.incarnation import FIRST, HEARSAY_MAX, WentBack
+from common.kernel.refusal import conflict, invalid
 from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
@@ -97,6 +97,8 @@ def _check_memory(connection: Connection, province: str, own: int, told: Standin
     """What HQ forgot by a restore that it knows of itself is no news."""
     if told.hq_incarnation < own:
         return
+    if told.hq_incarnation > max(own, HEARSAY_MAX):
+        raise invalid(f"no incarnation is above {HEARSAY_MAX}; HQ is {own}")
     if told.hq_incarnation > own:
         raise WentBack(own, told.hq_incarnation, f"province {province} has met HQ as {told.hq_incarnation}")
     logs = log.positions(connection, province, TOPICS)

@@ -38,7 +38,7 @@ from hq.rpc import federation
 from hq.rpc.campaign import CampaignApi
 from hq.rpc.coordination import CoordinationApi
 from hq.settings import HqSettings
-from hq.store import evaluation, sessions
+from hq.store import evaluation, sessions, sources
 from hq.store.feed import CONTROL, HqOutlet
 
 STOP_SECONDS = 3.0
@@ -103,12 +103,13 @@ async def _serve(settings: HqSettings) -> None:
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
-    planner = Planner(database, warehouse, clock, settings.data_dir, bell)
+    planner = Planner(database, warehouse, clock, settings.data_dir, bell, fence.check)
     jobs = [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, planner.run, eraser.run)]
-    jobs += [clock.watch(), database.watch()]
+    jobs += [steady(fence.watch), clock.watch(), database.watch()]
     if settings.cbss:
         line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))
         source = settings.cbss.source_system
+        await database.write(sources.claim, HQ_NODE, [source])
         jobs.append(steady(orders.follower(database, clock, bell, GrpcBss(line), source, key).run))
     await fence.wake()
     # Every province tells anew what it knows of HQ, before anything else passes between them.

@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 from pyroaring import BitMap
+from sqlalchemy import Connection
 
 from common.courier.bell import Bell
 from common.kernel.columns import Keys, in_sorted
 from common.kernel.refusal import Fault, Refusal, conflict
 from common.kernel.tag import KEY, ORDINAL
+from common.kernel.task_block import TaskBlock
 from common.kernel.work_order import WorkOrder
 from common.runtime.clock import Clock
 from common.runtime.database import Database
@@ -46,10 +48,19 @@ BLOCKS_A_TRANSACTION = 10
 
 
 class Planner:
-    """One for HQ. Audiences and selections are files in folders of `directory`; `warehouse` answers the current one."""
+    """One for HQ. Audiences and selections are files in folders of `directory`; `warehouse` answers the current one.
+
+    `check` is called in every transaction that issues tasks and raises Refusal where none may be issued.
+    """
 
     def __init__(
-        self, database: Database, warehouse: Callable[[], Warehouse], clock: Clock, directory: Path, bell: Bell
+        self,
+        database: Database,
+        warehouse: Callable[[], Warehouse],
+        clock: Clock,
+        directory: Path,
+        bell: Bell,
+        check: Callable[[Connection], object] = lambda _connection: None,
     ) -> None:
         self._database = database
         self._warehouse = warehouse
@@ -57,6 +68,7 @@ class Planner:
         self._audiences = directory / AUDIENCES
         self._selections = directory / SELECTIONS
         self._bell = bell
+        self._check = check
         self._retry_at: dict[str, float] = {}
         self._waits = ""
 
@@ -98,10 +110,17 @@ class Planner:
             return await step(*arguments)
         except StoreUnavailable:
             raise
+        except Refusal as why:
+            # Nothing is wrong with the campaign: a province's clock, or a fence that will pass.
+            self._leave_alone(name, why.retry_seconds or RETRY_SECONDS)
+            log.warning("campaign %s waits: %s", name, why.message)
         except Exception:
+            self._leave_alone(name, RETRY_SECONDS)
             log.exception("campaign %s: a step failed; trying again in %g s", name, RETRY_SECONDS)
-            self._retry_at[name] = self._clock.monotonic() + RETRY_SECONDS
-            return None
+        return None
+
+    def _leave_alone(self, name: str, seconds: float) -> None:
+        self._retry_at[name] = self._clock.monotonic() + seconds
 
     def _may_try(self, name: str) -> bool:
         return self._retry_at.get(name, 0.0) <= self._clock.monotonic()
@@ -156,13 +175,17 @@ class Planner:
         coming = blocks(order.name, pieces)
         try:
             while some := await asyncio.to_thread(lambda: list(islice(coming, BLOCKS_A_TRANSACTION))):
-                await self._database.write(work_orders.cut, order, some, self._clock.now())
+                await self._database.write(self._issue, order, some)
                 self._bell.ring(order.node, feed.WORK_ORDERS)
         except Refusal as why:
             if why.fault is Fault.BUSY:
                 return why
             raise
         return None
+
+    def _issue(self, connection: Connection, order: WorkOrder, some: Sequence[TaskBlock]) -> None:
+        self._check(connection)
+        work_orders.cut(connection, order, some, self._clock.now())
 
     def _audience_keys(self, stored: StoredCampaign) -> Iterator[Keys]:
         """The people of the approved audience who are not held out, ascending, some at a time."""

@@ -77,7 +77,7 @@ def told(reached: Outcome) -> list[str]:
         lines.append(f"asked of HQ: {_sums('granted', reached.granted_by_hq, reached.denied_by_hq)}")
     if reached.unanswered:
         lines.append(f"HQ has yet to answer (blocks left: {len(reached.unanswered)}); run this again to see")
-    return lines + [f"HQ refused: {why}" for why in reached.refusals]
+    return lines + [f"refused: {why}" for why in reached.refusals]
 
 
 def _sums(what: str, granted: int, denied: Mapping[str, int]) -> str:

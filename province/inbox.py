@@ -16,7 +16,7 @@ from common.kernel.incarnation import may_have_sent
 from common.kernel.order import OrderRecords
 from common.kernel.policy import PolicyDocument
 from common.kernel.stop import Stops
-from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TERMINAL, TaskState
+from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TAKEN_IN_VAIN, TERMINAL, TaskState
 from common.kernel.task_block import TaskBlock, advance, reopened
 from common.kernel.work_order import MOVES, WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState, command
 from common.wire.codec import Incoming
@@ -90,13 +90,13 @@ def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) 
 def told(block: TaskBlock, states: TaskBlock, now: int) -> TaskBlock:
     """`block` with the ends that HQ has seen its tasks reach, as in `states`.
 
-    When they were contacted is not told, so such contacts are dated now: the contact cap errs on the careful side.
+    When they were submitted is not told, so they are dated now: the contact cap errs on the careful side.
     """
     rows = np.flatnonzero(states.states >= min(TERMINAL))
     known, changed = advance(block, rows, _EVENT[states.states[rows]], states.reasons[rows], now)
-    contacted = changed[np.isin(known.states[changed], CONTACTED) & (known.submitted_at[changed] == 0)]
+    taken = np.isin(known.states, CONTACTED) | np.isin(known.reasons, TAKEN_IN_VAIN)
     submitted = known.submitted_at.copy()
-    submitted[contacted] = now
+    submitted[changed[taken[changed] & (submitted[changed] == 0)]] = now
     return replace(known, submitted_at=submitted)
 
 

@@ -18,7 +18,7 @@ from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
 from common.wire.streams import HQ, OUTBOX_STREAMS, TOPICS
 from province.inbox import Inbox
-from province.store import meetings
+from province.store import local_requests, meetings
 from province.store.meetings import Meeting
 from province.uplink import append_everything, append_retold
 
@@ -140,7 +140,11 @@ def rejoin(connection: Connection, held: Mapping[str, Place], now: int, *, anew:
 
 
 def begin_incarnation(connection: Connection) -> None:
-    """Read HQ's feed anew: what this node had told HQ itself, and forgot, it hears again only that way."""
+    """Read HQ's feed anew: what this node had told HQ itself, and forgot, it hears again only that way.
+
+    What waited to be decided waits no more: it may have been decided.
+    """
+    local_requests.give_up(connection)
     for topic in TOPICS:
         cursor.put(connection, HQ, topic, NOWHERE)
     meetings.note(connection, replace(meetings.last(connection), incarnation=meetings.FORGOTTEN))

@@ -81,7 +81,7 @@ async def _serve(settings: ProvinceSettings) -> None:
         return Contacts.NOBODY if fence.closed else hq.may_contact(min(fresh, settings.stop_freshness_seconds or fresh))
 
     runner = Runner(database, clock, channels, ports, outlet, settings.code, wake_pushers, may_contact, fence)
-    jobs = [steady(hq.run), clock.watch(), database.watch()]
+    jobs = [steady(hq.run), steady(fence.watch), clock.watch(), database.watch()]
 
     def wake_all() -> None:
         runner.ring()

@@ -31,7 +31,7 @@ class OrderLog:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        self._file = path.open("a+b", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -44,14 +44,22 @@ class OrderLog:
         self.shown = [_read(line) for line in raw[:whole].splitlines()]
 
     def append(self, shown: Sequence[Shown]) -> None:
-        """Returns when all of them are on disk."""
+        """Returns when all of them are on disk. Raises OSError where none is."""
         if shown:
-            self._file.write(b"".join(map(_line, shown)))
-            self._file.flush()
-            reach("order_log.append.before_sync")
-            os.fsync(self._file.fileno())
-            reach("order_log.append.after_sync")
+            end = os.fstat(self._file.fileno()).st_size
+            try:
+                self._write(b"".join(map(_line, shown)))
+            except OSError:
+                self._file.truncate(end)
+                raise
             self.shown.extend(shown)
+
+    def _write(self, lines: bytes) -> None:
+        while lines:
+            lines = lines[self._file.write(lines) :]
+        reach("order_log.append.before_sync")
+        os.fsync(self._file.fileno())
+        reach("order_log.append.after_sync")
 
     def close(self) -> None:
         self._file.close()

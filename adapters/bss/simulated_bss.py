@@ -146,6 +146,8 @@ class SimulatedBss:
         fresh = [each for shelf in self._shelves for each in self._due(shelf, now)]
         fresh.sort(key=lambda each: (each[0], each[1].order.order_number, each[1].order.revision, each[1].copy))
         self._log.append([each for _, each in fresh])
+        for shelf in self._shelves:
+            shelf.pending = shelf.pending.take(shelf.pending.visible_at > now)
 
     def _reach(self, batch: AcceptedBatch, msisdns: Numbers) -> None:
         campaign = batch.work_order.split("/")[0]
@@ -157,11 +159,9 @@ class SimulatedBss:
                 shelf.hits = _joined(shelf.hits, hits)
 
     def _due(self, shelf: _Shelf, now: int) -> list[tuple[int, Shown]]:
+        """What is to be shown by `now`; it stays pending until it is in the log."""
         self._take(shelf, now)
-        visible = shelf.pending.visible_at <= now
-        if not visible.any():
-            return []
-        shown, shelf.pending = shelf.pending.take(visible), shelf.pending.take(~visible)
+        shown = shelf.pending.take(shelf.pending.visible_at <= now)
         return list(zip(shown.visible_at.tolist(), self._shown(shelf.offer, shown), strict=True))
 
     def _take(self, shelf: _Shelf, now: int) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -88,10 +88,7 @@ class Snapshots:
         last = self.latest()
         if last != after:
             raise conflict("another import published people meanwhile; run this one again")
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.directory)
-        os.close(handle)
-        path = Path(temporary)
-        try:
+        with self._draft() as path:
             written = _write(path, people, catalogue)
             sha256, version = _sha256(path), last.version + 1 if last else 1
             if last and (last.sha256, last.catalogue) == (sha256, catalogue):
@@ -102,8 +99,6 @@ class Snapshots:
                 if self.latest() != after:
                     raise conflict("people were published or erased meanwhile; run this one again")
                 self._announce(snapshot, path)
-        finally:
-            path.unlink(missing_ok=True)
         return snapshot
 
     def find(self, version: int, keys: Keys) -> list[tuple[int, int, int]]:
@@ -131,27 +126,37 @@ class Snapshots:
         self._sweep()
 
     def _rewrite(self, snapshot: Snapshot, keys: Keys) -> None:
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=self.directory)
-        os.close(handle)
-        path = Path(temporary)
-        try:
+        with self._draft() as path:
             written = _write(path, _without(snapshot.path, keys), snapshot.catalogue)
             gone = snapshot.forgotten + snapshot.rows - written.rows
             file = self._file(snapshot.version, _sha256(path))
             with self._exclusive():
                 self._replace(replace(snapshot, path=file, rows=written.rows, forgotten=gone), path)
-        finally:
-            path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove the files that no snapshot is made of any more."""
+        """Remove the files that no snapshot is made of any more, and what a process that was killed left half done."""
         with self._exclusive():
             used = {self.open(version).path for version in self.versions()}
             reach("snapshots.sweep.before_sync")
             for path in set(self.directory.glob("people-*.parquet")) - used:
                 path.unlink()
+            for path in self.directory.glob("*.tmp"):
+                _remove_left_over(path)
             _sync_directory(self.directory)
             reach("snapshots.sweep.after_sync")
+
+    @contextmanager
+    def _draft(self) -> Iterator[Path]:
+        """A new file, gone at the end if it is still there. Locked while its process lives, so that others leave it."""
+        self._sweep()
+        with self._exclusive():
+            draft = tempfile.NamedTemporaryFile(suffix=".tmp", dir=self.directory, delete=False)  # noqa: SIM115 - closed below
+            fcntl.flock(draft, fcntl.LOCK_EX)
+        with draft:
+            try:
+                yield Path(draft.name)
+            finally:
+                Path(draft.name).unlink(missing_ok=True)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -188,6 +193,12 @@ class Snapshots:
         temporary.replace(self._manifest(snapshot.version))
         _sync_directory(self.directory)
         reach("snapshots.replace.after_sync")
+
+
+def _remove_left_over(path: Path) -> None:
+    with path.open("rb") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def _write_manifest(snapshot: Snapshot) -> Path:

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from common.delivery import decisions, facts, fence, ledger, policies, settle, vault
+from common.delivery import decisions, facts, fence, ledger, places, policies, settle, vault
 from common.delivery.outlet import Outlet
 from common.kernel.channel import Channel, VendorTerms
-from common.kernel.columns import Rows
+from common.kernel.columns import Mask, Rows, Times
 from common.kernel.contact_rules import AT_CLAIM, Considered, reasons
 from common.kernel.policy import SUBMIT_SECONDS, Policy, everybody_quiet, quiet_by_home
 from common.kernel.refusal import missing
 from common.kernel.task import TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import WorkOrder, WorkOrderState
+
+MAY_RUN = (WorkOrderState.ACCEPTED,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,7 @@ def claim(
     why = reasons(AT_CLAIM, considered)
     block, suppressed = advance(block, rows[why > 0], TaskEvent.SUPPRESS, why[why > 0], now)
     allowed = np.flatnonzero(why == TaskReason.NONE)[:limit]
-    block, booked = advance(block, rows[allowed], TaskEvent.BOOK, TaskReason.NONE, now)
-    settle.save(connection, block, np.concatenate([suppressed, booked]), outlet)
+    block, booked = _booked(connection, block, suppressed, rows[allowed], now, outlet)
     submit_by = _submit_by(order, now)
     return Claimed(order, block, booked, msisdns[allowed], submit_by, policy, zones=zones, asleep_until=asleep_until)
 
@@ -117,14 +118,30 @@ def reclaim(
         return replace(nobody, asleep_until=asleep_until)
     msisdns, considered = _consider(connection, order, block, rows, policy, now)
     # An unanswered booking counts against the budget until its work order ends, so only the vendor's memory limits it.
-    covered = block.submitted_at[rows].astype(np.int64) + terms.dedupe_seconds - SUBMIT_SECONDS > now
+    covered = recognised(block.submitted_at[rows], terms, now)
     again = covered & (reasons(AT_CLAIM, considered) == TaskReason.NONE)
     block, lost = advance(block, rows[~covered], TaskEvent.LOSE, TaskReason.NO_ANSWER, now)
     # Often the rule that forbids it is the answer to this very message.
+    block, _ = settle.dated(block, rows[covered & ~again], now)
     block, awaited = advance(block, rows[covered & ~again], TaskEvent.ACCEPT, TaskReason.NONE, now)
     settle.save(connection, block, np.concatenate([lost, awaited]), outlet)
     submit_by = _submit_by(order, now)
     return Claimed(order, block, rows[again], msisdns[again], submit_by, policy, True, zones, asleep_until)
+
+
+def _booked(
+    connection: Connection, block: TaskBlock, suppressed: Rows, rows: Rows, now: int, outlet: Outlet
+) -> tuple[TaskBlock, Rows]:
+    """Spent with the caller's transaction, before anything is sent."""
+    block, booked = advance(block, rows, TaskEvent.BOOK, TaskReason.NONE, now)
+    settle.save(connection, block, np.concatenate([suppressed, booked]), outlet)
+    return block, booked
+
+
+def recognised(submitted_at: Times, terms: VendorTerms, now: int) -> Mask:
+    """Which messages the vendor would still know again if they were sent now."""
+    known: Mask = submitted_at.astype(np.int64) + terms.dedupe_seconds - SUBMIT_SECONDS > now
+    return known
 
 
 def take(
@@ -141,12 +158,13 @@ def take(
     """Claim the block whose turn it is, or answer None where nothing can be done now.
 
     Work orders go by priority, then start, then name; in each, unanswered messages go before new ones. Blocks in
-    `busy` are passed over.
+    `busy` are passed over. Where the channel has no places left today, what was booked before is still sorted out.
     """
+    limit = places.left(connection, node, channel, policies.in_force(connection), now, limit)
     for order in _due(connection, node, channel, contacts, now):
         for number in _free(connection, order, TaskState.SUBMITTING, busy):
             return _marked(connection, reclaim(connection, order, number, now, channel, terms, outlet))
-        for number in _free(connection, order, TaskState.OPEN, busy):
+        for number in _free(connection, order, TaskState.OPEN, busy) if limit else ():
             return _marked(connection, claim(connection, order, number, now, channel, limit, outlet))
     return None
 
@@ -162,8 +180,11 @@ def ending(order: WorkOrder, now: int) -> tuple[TaskEvent, TaskReason] | None:
 
 def runs(order: WorkOrder, channel: Channel, policy: Policy, now: int) -> bool:
     """Whether the work order may contact anybody at this moment."""
-    in_window = order.start_at <= now < order.end_at
-    return order.state is WorkOrderState.ACCEPTED and in_window and not everybody_quiet(policy, channel, now)
+    return order.state in MAY_RUN and in_validity(order, now) and not everybody_quiet(policy, channel, now)
+
+
+def in_validity(order: WorkOrder, now: int) -> bool:
+    return order.start_at <= now < order.end_at
 
 
 def _submit_by(order: WorkOrder, now: int) -> int:
@@ -176,7 +197,7 @@ def _marked(connection: Connection, claimed: Claimed) -> Claimed:
 
 def _due(connection: Connection, node: str, channel: Channel, contacts: Contacts, now: int) -> list[WorkOrder]:
     policy, received = policies.in_force(connection), policies.received(connection)
-    accepted = ledger.work_orders(connection, node=node, states=[WorkOrderState.ACCEPTED])
+    accepted = ledger.work_orders(connection, node=node, states=MAY_RUN)
     # Bulk may overtake the policy it was issued by, above all at a node that is new.
     ready = [order for order in accepted if order.channel == channel.name and order.policy_version <= received]
     allowed = [order for order in ready if contacts >= (Contacts.ALL if order.leased else Contacts.OWN)]
@@ -213,5 +234,6 @@ def _awake(
 def _consider(
     connection: Connection, order: WorkOrder, block: TaskBlock, rows: Rows, policy: Policy, now: int
 ) -> tuple[NDArray[np.int64], Considered]:
-    msisdns, known = facts.at_claim(connection, order, block.keys[rows], policy, now)
+    keys, unwritten = block.keys[rows], np.array([not text for text in block.texts])[block.text_refs[rows]]
+    msisdns, known = facts.at_claim(connection, order, keys, policy, now, keys[unwritten])
     return msisdns, Considered(len(rows), facts.terms_of(order), policy, known, now)

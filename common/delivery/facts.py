@@ -15,6 +15,7 @@ from common.kernel.policy import Policy
 from common.kernel.stop import CLASS_SCOPES, StopScope
 from common.kernel.work_order import WorkOrder
 
+NOBODY: Keys = np.zeros(0, dtype=np.int64)
 _CLASS_SCOPES: dict[str, StopScope] = {str(name): scope for name, scope in CLASS_SCOPES.items()}
 
 
@@ -24,16 +25,17 @@ def terms_of(order: WorkOrder) -> Terms:
 
 
 def at_claim(
-    connection: Connection, order: WorkOrder, keys: Keys, policy: Policy, now: int
+    connection: Connection, order: WorkOrder, keys: Keys, policy: Policy, now: int, unwritten: Keys = NOBODY
 ) -> tuple[NDArray[np.int64], Facts]:
     """(numbers, facts) of `keys`, ascending and unique; a number is 0 where the vault has none.
 
+    `unwritten`: who of them, ascending, has no text, maybe since it was meant for who had the number before.
     What neither the work order nor the policy asks for is not read.
     """
     first, last = int(keys[0]), int(keys[-1])
     msisdns, known, active = vault.people(connection, keys)
     facts: dict[str, Fact] = {
-        contact_rules.ERASED_AT: fact_of(keys, *erasures.erased_between(connection, first, last)),
+        contact_rules.ERASED_AT: _erased(connection, keys, unwritten),
         contact_rules.LEFT: fact_where(known & ~active),
         contact_rules.UNNUMBERED: fact_where(~known),
     }
@@ -44,6 +46,14 @@ def at_claim(
         facts.update(_orders(connection, keys, policy, now))
         facts.update(_consents(connection, keys, terms, policy))
     return msisdns, facts
+
+
+def _erased(connection: Connection, keys: Keys, unwritten: Keys) -> Fact:
+    gone, since = erasures.erased_between(connection, int(keys[0]), int(keys[-1]))
+    times, lifted, _ = erasures.marks(connection, unwritten)
+    both = np.concatenate([gone, unwritten[lifted]])
+    order = np.argsort(both)
+    return fact_of(keys, both[order], np.concatenate([since, times[lifted]])[order])
 
 
 def _stops(connection: Connection, keys: Keys, terms: Terms, policy: Policy, now: int) -> Facts:

@@ -15,23 +15,23 @@ from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from common.delivery import ledger, settle
 from common.delivery.outlet import Outlet
 from common.delivery.tables import STATE_COLUMNS, incarnation, task_block, work_order
-from common.kernel import incarnation as rules
 from common.kernel.columns import Rows
 from common.kernel.incarnation import Incarnation, Kept, restored, went_back
-from common.kernel.policy import Policy
-from common.kernel.refusal import conflict
+from common.kernel.refusal import Fault, Refusal, conflict
 from common.kernel.task import YET_TO_SEND, TaskEvent, TaskReason
 from common.kernel.task_block import TaskBlock, advance
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.runtime.failpoint import reach
-from common.runtime.outage import StoreUnavailable
+from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
 
 FILE = "spends"
+WATCH_SECONDS = 1.0
 GIVE_UP_BLOCKS = 16
 """Blocks given up in one transaction."""
 
@@ -76,11 +76,6 @@ def raise_mark(connection: Connection) -> int:
 def put(connection: Connection, value: Incarnation) -> None:
     connection.execute(_DELETE)
     connection.execute(_INSERT, {"number": value.number, "mark": value.mark, "fenced_at": value.fenced_at})
-
-
-def tokens_usable_from(connection: Connection, policy: Policy) -> int:
-    """Until then (Unix seconds) this node's own tokens count as spent; 0: they never did."""
-    return rules.tokens_usable_from(load(connection), policy)
 
 
 def give_up(connection: Connection, node: str, now: int, outlet: Outlet, blocks: int = GIVE_UP_BLOCKS) -> int:
@@ -133,7 +128,8 @@ class Fence:
     """One for a node; the file is in `directory`. `begun` is called in the transaction of a new incarnation.
 
     `dated`: an incarnation's number is not below the moment it begins, so that no two restores of one backup, file and
-    all, ever give the same.
+    all, ever give the same. HQ's numbers go into the versions of policies and stay small; provinces tell two of HQ's
+    apart by what they hold of each.
     """
 
     def __init__(
@@ -156,6 +152,8 @@ class Fence:
         self._dated = dated
         self._turn = asyncio.Lock()
         self._kept = Kept(0, 0)
+        self._first_mark = 0
+        """Lower marks are those of an incarnation that is over."""
         self.closed = True
         """Nothing may be contacted: not looked yet, or a restore is being dealt with."""
 
@@ -165,18 +163,18 @@ class Fence:
         if went_back(stored, kept):
             log.error("the store is older than %s: it came back from a backup, or this is a copy", self._file.path)
             return await self.fall(stored.number)
-        await self._keep(stored)
         if not stored.mark:
-            # Once it has a mark, a store without the file beside it is known for a restored one.
-            stored = await self._database.write(start)
+            # The file goes first: once it has a mark, a store without the file beside it is known for a restored one.
             await self._keep(stored)
+            stored = await self._database.write(start)
+        await self._keep(stored)
         self.closed = False
         return stored
 
     async def fall(self, number: int | None = None, above: int = 0) -> Incarnation:
         """Begin a new incarnation, higher than `above`; nothing where the one that follows `number` has begun.
 
-        What was open is given up first: dying in between, the node finds itself restored once more.
+        What was open is given up first.
         """
         async with self._turn:
             stored = await self._database.read(load)
@@ -188,33 +186,55 @@ class Fence:
                 give_up, self._node, self._clock.now(), self._outlet, GIVE_UP_BLOCKS
             ):
                 lost += found
-            begun = await self._database.write(self._begin, above)
+            now = self._clock.now()
+            above = max(above, now - 1) if self._dated else above
+            begun = restored(await self._database.read(load), self._file.read(), above, now)
+            # The file goes first: dying in between, the node finds itself restored once more.
             await self._keep(begun)
-            self.closed = False
+            await self._insist(begun)
+            self._first_mark, self.closed = begun.mark, False
         log.error("incarnation %d begins: what was open in %d blocks may have been sent", begun.number, lost)
         return begun
 
-    def check(self, connection: Connection) -> None:
-        """Refused where the store went back under the running node, in the transaction that booked contacts."""
+    def check(self, connection: Connection) -> int:
+        """The store's mark; refused where the store went back under the running node, or is another node's by now.
+
+        Call it first in a transaction that books or leases contacts: a mark raised unchecked would hide what was lost.
+        """
+        kept = self._kept  # Before the store: what is kept may rise meanwhile.
         stored = load(connection)
-        if (stored.number, stored.mark) <= (self._kept.number, self._kept.mark) or stored.number != self._kept.number:
+        if self.closed:
+            raise Refusal(Fault.BUSY, "RESTORE_FENCED", "a restore is being dealt with", retry_seconds=1.0)
+        if stored.number != kept.number or went_back(stored, kept):
             message = f"the store is not the one that {self._file.path} was written beside; start this node again"
             raise conflict(message, "RESTORE_FENCED")
+        return stored.mark
+
+    async def watch(self) -> None:
+        """Ends with a Refusal when the store goes back under the running node, which then has to start again."""
+        while True:
+            async with self._turn:
+                if not self.closed:
+                    await self._database.read(self.check)
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def keep(self, mark: int) -> bool:
         """Durable beside the store when it answers True; else, and where StoreUnavailable is raised, send nothing."""
-        number = self._kept.number
         async with self._turn:
-            if mark > self._kept.mark and number == self._kept.number:
-                await self._keep(Incarnation(number, mark))
-            return number == self._kept.number
+            if mark > self._kept.mark:
+                await self._keep(Incarnation(self._kept.number, mark))
+            return mark >= self._first_mark
 
-    def _begin(self, connection: Connection, above: int) -> Incarnation:
-        now = self._clock.now()
-        begun = restored(load(connection), self._file.read(), max(above, now - 1) if self._dated else above, now)
+    async def _insist(self, begun: Incarnation) -> None:
+        """Nobody comes back to it, and without it nobody is contacted any more."""
+        waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
+        async for attempt in AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits):
+            with attempt:
+                await self._database.write(self._begin, begun)
+
+    def _begin(self, connection: Connection, begun: Incarnation) -> None:
         put(connection, begun)
         self._begun(connection)
-        return begun
 
     async def _keep(self, value: Incarnation) -> None:
         kept = Kept(value.number, value.mark)

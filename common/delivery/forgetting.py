@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from common.delivery import consents, erasures, ledger, orders, stops, vault
 from common.kernel.erasure import Erasures
-from common.kernel.task_block import TaskBlock, without_texts
+from common.kernel.task_block import without_texts
 
 
 def take(connection: Connection, said: Erasures) -> Erasures:
@@ -24,7 +24,10 @@ def take(connection: Connection, said: Erasures) -> Erasures:
     vault.remove(connection, gone.keys)
     for key in gone.keys.tolist():
         orders.unlink(connection, key)
-        _forget_texts(connection, key, None)
+        _forget_texts(connection, key, float("inf"), unsent=True)
+    for key, at in zip(*(column[news.lifted].tolist() for column in (news.keys, news.erased_at)), strict=True):
+        # What is still open was written to who had the number before, and without a text it is not sent.
+        _forget_texts(connection, key, at, unsent=True)
     _take_late(connection, said)
     return news
 
@@ -37,16 +40,12 @@ def _take_late(connection: Connection, said: Erasures) -> None:
     for row in np.flatnonzero(late).tolist():
         key, at = int(said.keys[row]), int(said.erased_at[row])
         orders.unlink(connection, key, at)
-        _forget_texts(connection, key, at)
+        _forget_texts(connection, key, at, unsent=False)
 
 
-def _forget_texts(connection: Connection, key: int, through: int | None) -> None:
+def _forget_texts(connection: Connection, key: int, through: float, *, unsent: bool) -> None:
+    """Those sent or given up `through` that moment, and maybe those still open."""
     for block, row in ledger.tasks_of(connection, key):
-        if through is None or _happened(block, row) <= through:
+        happened = min((int(at) for at in (block.submitted_at[row], block.settled_at[row]) if at), default=None)
+        if unsent if happened is None else happened <= through:
             ledger.save_texts(connection, without_texts(block, np.array([row])))
-
-
-def _happened(block: TaskBlock, row: int) -> float:
-    """When the task was sent or given up; never, while it is open."""
-    moments = [int(at) for at in (block.submitted_at[row], block.settled_at[row]) if at]
-    return min(moments, default=float("inf"))

@@ -131,14 +131,14 @@ class Lane:
         contacts = delivery.may_contact(policies.in_force(connection))
         if contacts is Contacts.NOBODY:
             return None
+        if delivery.fence is not None:
+            delivery.fence.check(connection)
         passed_over = delivery.busy | self._cooling()
         claimed = take(
             connection, delivery.node, self._channel, terms, now, self._limit(terms), passed_over, delivery.outlet,
             contacts,
         )  # fmt: skip
         if claimed is not None:
-            if delivery.fence is not None and claimed.mark:
-                delivery.fence.check(connection)
             self._taking = _place(claimed)
             delivery.busy.add(self._taking)
         return claimed

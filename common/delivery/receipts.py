@@ -15,7 +15,7 @@ from common.kernel.channel import Receipts, ReceiptStage, Replies
 from common.kernel.columns import Codes, Keys, Mask, Rows
 from common.kernel.reply import intent
 from common.kernel.stop import StopScope, stops_of
-from common.kernel.task import Response, TaskEvent, TaskReason
+from common.kernel.task import Response, TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, advance, respond
 from common.runtime import bulk
 
@@ -100,6 +100,9 @@ def _advance(
 ) -> None:
     rows, first = np.unique(receipts.tasks[places].astype(np.int64) % BLOCK_ROWS, return_index=True)
     chosen = places[first]
+    # Which of several sendings it answers nobody can tell, nor that the last of them was answered.
+    unanswered = rows[block.states[rows] == TaskState.SUBMITTING]
+    block, _ = settle.dated(block, unanswered, now)
     # The vendor's clock may be wrong; nothing settles before it was submitted or after now.
     at = np.clip(receipts.happened_at[chosen].astype(np.int64), block.submitted_at[rows], now)
     stages = receipts.stages[chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection
@@ -11,10 +11,10 @@ from common.delivery import ledger, settle
 from common.delivery.claim import Claimed
 from common.delivery.outlet import Outlet
 from common.kernel.channel import SendOutcome
-from common.kernel.columns import Codes, Rows
+from common.kernel.columns import Codes
 from common.kernel.refusal import missing
 from common.kernel.task import TaskEvent, TaskReason
-from common.kernel.task_block import TaskBlock, advance
+from common.kernel.task_block import advance
 
 NO_ANSWER = 0
 """Stands beside the SendOutcome codes where the vendor's answer is not known."""
@@ -53,18 +53,11 @@ def record(
         waits |= outcomes == SendOutcome.THROTTLED
     rows, known = claimed.rows[~waits], outcomes[~waits]
     block, changed = advance(block, rows, _EVENTS[known], _REASONS[known], now)
-    if claimed.resent:
-        taken = claimed.rows[outcomes == SendOutcome.ACCEPTED]
-        # Also those whose receipt came first: whoever was told of their end must hear when the contact was.
-        block, changed = _redated(block, taken, now), np.union1d(changed, taken)
-    settle.save(connection, block, changed, outlet)
     accepted = np.isin(outcomes, (SendOutcome.ACCEPTED, SendOutcome.DUPLICATE))
+    if claimed.resent:
+        block, redated = settle.dated(block, claimed.rows[accepted], now)
+        # Also those whose receipt came first: whoever was told of their end must hear when the contact was.
+        changed = np.union1d(changed, redated)
+    settle.save(connection, block, changed, outlet)
     pending = waits | (outcomes == SendOutcome.THROTTLED)
     return Recorded(int(accepted.sum()), int(pending.sum()))
-
-
-def _redated(block: TaskBlock, rows: Rows, now: int) -> TaskBlock:
-    """A message first taken at its second sending was a contact then, not when it was booked."""
-    submitted_at = block.submitted_at.copy()
-    submitted_at[rows] = now
-    return replace(block, submitted_at=submitted_at)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from sqlalchemy import Connection
 
 from common.delivery import ledger
 from common.delivery.outlet import Outlet
+from common.kernel.budget import latest
 from common.kernel.columns import Rows
 from common.kernel.task import UNSETTLED
 from common.kernel.task_block import TaskBlock, unsettled
@@ -25,6 +27,16 @@ def save(connection: Connection, block: TaskBlock, changed: Rows, outlet: Outlet
         outlet.settled(connection, block, settled)
     if not still_open.any():
         finish(connection, block.work_order, outlet)
+
+
+def dated(block: TaskBlock, rows: Rows, now: int) -> tuple[TaskBlock, Rows]:
+    """The block with those of `rows` dated `now` that may have been sent as late as that; and which those are.
+
+    Nobody knows which of several sendings was the contact: DUPLICATE only tells that it was one before the last.
+    """
+    submitted_at = block.submitted_at.copy()
+    submitted_at[rows] = latest(submitted_at[rows], now)
+    return replace(block, submitted_at=submitted_at), np.flatnonzero(submitted_at != block.submitted_at)
 
 
 def finish(connection: Connection, work_order: str, outlet: Outlet) -> bool:

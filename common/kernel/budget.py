@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.kernel.columns import Codes, Keys, Mask, Rows, Times
-from common.kernel.policy import SPEND_MARGIN_SECONDS, CapRule
+from common.kernel.policy import SPEND_MARGIN_SECONDS, SUBMIT_SECONDS, CapRule
 from common.kernel.task import TaskReason, TaskState
 
 _LEASED = (TaskState.OPEN, TaskState.SUBMITTING)
@@ -61,6 +61,15 @@ def spend_dates(
     unknown = (states == TaskState.UNKNOWN) & (reasons != TaskReason.NO_RECEIPT)
     dates[unknown] = np.maximum(submitted[unknown], settled[unknown])
     return dates
+
+
+def latest(submitted_at: Times, now: int) -> Times:
+    """When those booked at `submitted_at`, and perhaps sent again until `now`, may last have been contacts.
+
+    A first sending leaves within SUBMIT_SECONDS of its booking, which the margin of every window covers.
+    """
+    again = submitted_at.astype(np.int64) + SUBMIT_SECONDS < now
+    return np.where(again, now, submitted_at).astype(np.uint32)
 
 
 def counts(spends: Spends, rule: CapRule, now: int) -> Mask:

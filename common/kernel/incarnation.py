@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from common.kernel.policy import SPEND_MARGIN_SECONDS, Policy
 
 FIRST = 1
+HEARSAY_MAX = 1 << 48
+"""A peer's word takes nobody above this: the number must leave room to rise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ def went_back(stored: Incarnation, kept: Kept | None) -> bool:
 
 
 def restored(stored: Incarnation, kept: Kept | None, above: int, now: int) -> Incarnation:
-    """The incarnation that follows, higher than anybody ever heard of."""
+    """The incarnation that follows: higher than anybody ever heard of, and its mark than any before."""
     known = kept or Kept(FIRST, 0)
-    return Incarnation(max(stored.number, known.number, above) + 1, max(stored.mark, known.mark), now)
+    return Incarnation(max(stored.number, known.number, above) + 1, max(stored.mark, known.mark) + 1, now)
 
 
 def may_have_sent(own: int, issued_to: int) -> bool:

@@ -94,6 +94,8 @@ TERMINAL = (
 IN_FLIGHT = (TaskState.SUBMITTING, TaskState.SUBMITTED)
 CONTACTED = (TaskState.DELIVERED, TaskState.UNKNOWN)
 """What counts as a contact once the task is terminal."""
+TAKEN_IN_VAIN = (TaskReason.UNDELIVERABLE, TaskReason.VENDOR_EXPIRED)
+"""Why a message that a vendor took came to nobody: no contact, but it was submitted."""
 UNSETTLED = (TaskState.OPEN, *IN_FLIGHT)
 YET_TO_SEND = (TaskState.OPEN, TaskState.SUBMITTING)
 """What a restored node may have sent since its backup; for what was submitted already, a receipt may yet come."""

@@ -139,13 +139,12 @@ class GuardedClock:
         """How far ahead of this clock the wall clock is."""
         return self._machine.wall() // NANO + self._ahead() - self.now()
 
-    def hear(self, peer_now: int) -> int:
-        """A peer says what time it is; answers how far ahead of this clock it is. May make this clock trusted."""
+    def hear(self, peer_now: int) -> None:
+        """A peer says what time it is: an agreeing one makes this clock trusted."""
         if not self.trusted and abs(peer_now - self._ahead() - self._machine.wall() // NANO) <= CLOCK_MARGIN_SECONDS:
             self._anchor = self._set(trusted=True)
             self._is_trusted.set()
             log.warning("a peer's clock agrees with the wall clock: it is trusted from now on")
-        return peer_now - self.now()
 
     async def confirmed(self, job: Callable[[], Awaitable[object]]) -> None:
         """Run `job` as soon as the clock is trusted."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from deploy.simulation.run import Asked, Summary
@@ -25,13 +26,40 @@ def simulate(
     first_seed: Annotated[int, typer.Option(min=0, help="The first run's seed.")] = 1,
     provinces: Annotated[int, typer.Option(min=1, max=PROVINCES_MAX, help="Provinces in each run.")] = 5,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a processor.")] = 0,
+    without: Annotated[list[str] | None, typer.Option(help="A guard of the protocol to leave out.")] = None,
+    mutants: Annotated[bool, typer.Option(help="Does the seed kept for each guard find that it is left out?")] = False,
+    write: Annotated[bool, typer.Option(help="With --mutants: search and keep the first such seeds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """Run HQ and provinces in one process under simulated faults, and check what must hold."""
     # Not at the top: every command would wait for it.
+    from deploy.simulation.leaving_out import left_out
     from deploy.simulation.run import Asked
 
-    _run(Asked(first_seed, seeds, provinces), jobs or os.cpu_count() or 1, as_json)
+    jobs = jobs or os.cpu_count() or 1
+    if mutants:
+        _mutants(jobs, write)
+    with left_out(without or []):
+        _run(Asked(first_seed, seeds, provinces, tuple(without or [])), jobs, as_json)
+
+
+def _mutants(jobs: int, write: bool) -> None:
+    """One screen: each guard, the seed that finds its absence, and the rule it breaks."""
+    from deploy.simulation.guards import GUARDS
+    from deploy.simulation.mutants import SEEDS_MAX, Caught, check, hunt, keep
+
+    found: list[Caught] = []
+    table = Table("guard", "what it says", Column("seed", justify="right"), "breaks", box=None)
+    with _progress() as progress:
+        for caught in progress.track(hunt(SEEDS_MAX, jobs) if write else check(jobs), len(GUARDS)):
+            found.append(caught)
+            rule = caught.rule or "[red]nothing[/red]"
+            table.add_row(caught.guard, GUARDS[caught.guard].says, f"{caught.seed:,}", rule)
+    if write:
+        keep(found)
+    missed = len(GUARDS) - sum(bool(caught.rule) for caught in found)
+    Console(highlight=False).print(table, f"{len(GUARDS)} guards, {missed} left out unseen", sep="\n")
+    raise typer.Exit(1 if missed else 0)
 
 
 def _run(asked: Asked, jobs: int, as_json: bool) -> None:

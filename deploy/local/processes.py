@@ -59,8 +59,9 @@ class Supervisor:
             await self._spawn(name, arguments)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, as a power cut would; the keeper starts it again."""
-        self._running[name].send_signal(signal.SIGKILL)
+        """SIGKILL, as a power cut would; the keeper starts it again. One that is down already is left alone."""
+        with suppress(ProcessLookupError):
+            self._running[name].send_signal(signal.SIGKILL)
 
     def pid(self, name: str) -> int:
         return self._running[name].pid

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, insert
 
 from common.courier.cursor import Place
 from common.courier.standing import Standing
-from common.delivery import fence
 from common.delivery.claim import Contacts
 from common.delivery.outlet import Outlet
 from common.kernel.channel import CHANNELS, Level
@@ -253,7 +252,7 @@ class Headquarters(Node):
 
     def _kept(self) -> bool:
         """As the real watch: the mark is beside the store before anything is told."""
-        return at_once(self.fence.keep(self.read(fence.load).mark))
+        return at_once(self.fence.keep(self.read(self.fence.check)))
 
     def _say(self, watch: Watch, act: Callable[..., None], *arguments: object) -> None:
         watch.spoke_at = self.world.network.stream(

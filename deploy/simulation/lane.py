@@ -12,6 +12,7 @@ from common.delivery.lane import Delivery
 from common.delivery.record import NO_ANSWER
 from common.kernel.channel import Channel, NeverAccepted, OutboundBatch, SendAnswer, SendOutcome
 from common.kernel.policy import SUBMIT_SECONDS, quiet_until
+from deploy.simulation import permitted
 from deploy.simulation.coroutine import at_once
 from deploy.simulation.vendor import Outcome, Vendor
 
@@ -65,6 +66,7 @@ class Lane:
             again = " to send again" if claimed.resent else ""
             node.world.tell(node.name, "booked %s tasks %s%s", claimed.work_order.name, claimed.rows, again)
             node.world.witness.booked(node, claimed)
+            permitted.check(node, claimed)
             node.plan(3 * node.world.random.random(), self._send, claimed, deadline)
         else:
             if claimed.asleep_until:

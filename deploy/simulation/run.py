@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from deploy.simulation.leaving_out import left_out
 from deploy.simulation.world import Ended, World
 
 SEEDS_A_TASK = 20
@@ -24,9 +25,12 @@ class Asked:
     first: int
     seeds: int
     provinces: int
+    without: tuple[str, ...] = ()
+    """Guards left out."""
 
     def command(self, seed: int) -> str:
-        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}"
+        without = "".join(f" --without {name}" for name in self.without)
+        return f"liandong simulate --seeds 1 --first-seed {seed} --provinces {self.provinces}{without}"
 
 
 @dataclass(slots=True)
@@ -74,7 +78,8 @@ def run_seed(seed: int, asked: Asked) -> Ended:
 def run_seeds(seeds: Sequence[int], asked: Asked) -> list[Ended]:
     """In this process."""
     logging.disable(logging.CRITICAL)
-    return [run_seed(seed, asked) for seed in seeds]
+    with left_out(asked.without):
+        return [run_seed(seed, asked) for seed in seeds]
 
 
 def run(asked: Asked, jobs: int) -> Generator[Ended, None, None]:

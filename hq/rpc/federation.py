@@ -28,9 +28,10 @@ from common.courier.bell import Bell
 from common.courier.cursor import Place
 from common.courier.log import Entry, LogPosition
 from common.courier.standing import Standing, Written
-from common.delivery import fence as restore_fence
 from common.delivery.fence import Fence
-from common.kernel.incarnation import WentBack
+from common.kernel.columns import Codes
+from common.kernel.grant import GrantRequest
+from common.kernel.incarnation import HEARSAY_MAX, WentBack
 from common.kernel.refusal import Fault, Refusal, invalid
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
@@ -55,7 +56,6 @@ ACCESS = {
 }
 """Who may call what is registered here."""
 APPEND_ENTRIES_MAX = 1_000
-INCARNATION_MAX = 1 << 31
 EPOCH_MAX = 1 << 48
 PLACE_MAX = (1 << 63) - 1
 """Stores keep no larger number, and an epoch must leave room to rise above it."""
@@ -236,8 +236,7 @@ class Watch:
 
     async def _kept(self) -> None:
         """What HQ leases it must not forget: nothing of it is told before the mark is beside the store."""
-        mark = (await self._of.read(restore_fence.load)).mark
-        if not await self._of.fence.keep(mark):
+        if not await self._of.fence.keep(await self._of.read(self._of.fence.check)):
             raise Refusal(Fault.DRAINING, "DRAINING", "HQ begins anew; watch again", retry_seconds=1.0)
 
     def _has_news(self, head: int) -> bool:
@@ -287,9 +286,13 @@ class GrantService(grant_pb2_grpc.GrantServiceServicer):
     ) -> grant_pb2.AcquireGrantsResponse:
         del context
         province, asked = caller().name, read_grant_request(request)
-        name, reasons = await self._of.write(link.acquire, province, request.fence, asked, self._of.clock.now())
+        name, reasons = await self._of.write(self._acquire, province, request.fence, asked)
         self._of.bell.ring(province, feed.WORK_ORDERS)
         return grant_pb2.AcquireGrantsResponse(work_order=name, reasons=reasons.tolist())
+
+    def _acquire(self, connection: Connection, province: str, fence: int, asked: GrantRequest) -> tuple[str, Codes]:
+        self._of.fence.check(connection)
+        return link.acquire(connection, province, fence, asked, self._of.clock.now())
 
 
 def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionRequest, now: int, off: int) -> Opened:
@@ -301,8 +304,8 @@ def _open(connection: Connection, ask: Session, request: link_pb2.OpenSessionReq
 
 
 def _standing(request: link_pb2.OpenSessionRequest) -> Standing:
-    if max(request.incarnation, request.hq_incarnation) > INCARNATION_MAX:
-        raise invalid(f"no incarnation is above {INCARNATION_MAX}")
+    if request.incarnation > HEARSAY_MAX:
+        raise invalid(f"no incarnation is above {HEARSAY_MAX}")
     return Standing(
         request.incarnation,
         request.hq_incarnation,

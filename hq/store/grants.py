@@ -91,8 +91,13 @@ def _issued(connection: Connection, province: str, request: GrantRequest, now: i
     block = replace(request.tasks, work_order=order.name, number=0)
     strangers = np.flatnonzero(vault.provinces_of(connection, block.keys) != int(province))
     block, _ = advance(block, strangers, TaskEvent.SUPPRESS, TaskReason.NO_NUMBER, now)
+    return order, _spent(connection, order, block, now)
+
+
+def _spent(connection: Connection, order: WorkOrder, block: TaskBlock, now: int) -> TaskBlock:
+    """HQ's own contacts pay for what is left open."""
     (block,) = coordination.allow(connection, order, [block], now)
-    return order, block
+    return block
 
 
 def _digest(request: GrantRequest) -> str:

@@ -13,7 +13,7 @@ from common.kernel.refusal import Fault, Refusal
 from common.kernel.work_order import HQ_NODE
 from hq.store import provinces
 
-RETRY_SECONDS = 30.0
+RETRY_SECONDS = 5.0
 
 
 def fenced(connection: Connection, now: int) -> str:

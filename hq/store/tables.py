@@ -75,3 +75,10 @@ grant_request = Table(
     Column("reasons", LargeBinary, nullable=False, doc="uint8 a task asked for; 0 where granted."),
     Column("answered_at", BigInteger, nullable=False),
 )
+
+source_system = Table(
+    "source_system",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("node", String(16), nullable=False, doc="Who told HQ of an order of it first."),
+)

@@ -25,7 +25,7 @@ from common.kernel.task_block import BLOCK_ROWS, TaskBlock, advance
 from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.wire import codec
 from hq.results import belongs, mirror, settled
-from hq.store import feed, policies, provinces, retelling
+from hq.store import feed, policies, provinces, retelling, sources
 from hq.store.retelling import not_yours, own_work_order
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing
     told: set[str] = set()
     for value in values:
         if isinstance(value, OrderRecords):
+            sources.claim(connection, province, value.source_systems)
             orders.put_orders(connection, value, now)
         elif isinstance(value, Stops | Consents | Erasures | PoolChanges | PolicyEvent):
             told.update(_told(connection, province, value, now))

@@ -56,7 +56,11 @@ def since(connection: Connection, asked: Sequence[LocalRequest], policy: Policy,
     reach = now - policy.longest_window_seconds - SPEND_MARGIN_SECONDS
     fenced_at = fence.load(connection).fenced_at
     moved = np.array(connection.execute(_MOVED, {"since": reach}).all(), dtype=np.int64).reshape(-1, 2)
-    return [np.maximum(_aligned(request.keys, moved), fenced_at) for request in asked]
+    return [_all_spent_at(_aligned(request.keys, moved), fenced_at) for request in asked]
+
+
+def _all_spent_at(moved_at: NDArray[np.int64], fenced_at: int) -> NDArray[np.int64]:
+    return np.maximum(moved_at, fenced_at)
 
 
 def rooms(connection: Connection, asked: Sequence[LocalRequest], policy: Policy, now: int) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
+from common.kernel.work_order import LOCAL
 from province.local_request import LocalRequest, Outcome
 from province.store.tables import local_request
 
@@ -26,7 +27,7 @@ _IN_STATE = (
 )
 _DIGEST = select(local_request.c.digest).where(_IS)
 _SETTLE = update(local_request).where(_IS).values(state=bindparam("reached"), outcome=bindparam("told"))
-_DECIDE = _SETTLE.values(dict.fromkeys(_COLUMNS, b""))
+_DECIDE = _SETTLE.values(dict.fromkeys(_COLUMNS, b"") | {"texts": "[]"})
 
 
 class State(IntEnum):
@@ -50,7 +51,7 @@ def digest(connection: Connection, name: str) -> bytes | None:
 
 
 def load(connection: Connection, name: str) -> LocalRequest | None:
-    """Without its people once it is decided: they are in its work order then."""
+    """Without its people and texts once it is decided: they are in its work order then, where they can be erased."""
     row = connection.execute(_LOAD, {"of": name}).one_or_none()
     return None if row is None else _request(row)
 
@@ -84,6 +85,15 @@ def decide(connection: Connection, name: str, reached: Outcome) -> None:
 def settle(connection: Connection, name: str, reached: Outcome) -> None:
     """HQ has answered."""
     connection.execute(_SETTLE, _settled(name, reached))
+
+
+def give_up(connection: Connection) -> None:
+    """In a store that came back from a backup: what waits there was perhaps decided, and people contacted."""
+    for name in connection.execute(_IN_STATE, {"wanted": int(State.WAITING)}).scalars().all():
+        decide(connection, name, Outcome(f"{LOCAL}{name}", 0, {}, refusals=(_GIVEN_UP,)))
+
+
+_GIVEN_UP = "the province came back from a backup older than the decision; see what was contacted, then ask anew"
 
 
 def _settled(name: str, reached: Outcome) -> dict[str, Any]:

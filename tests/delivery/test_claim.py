@@ -5,17 +5,19 @@ from datetime import time
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from common.delivery import ledger, stops, vault
+from common.delivery import ledger, policies, stops, vault
 from common.delivery.claim import claim, reclaim, take
 from common.delivery.orders import put_orders
 from common.delivery.receipts import apply_receipts
 from common.delivery.record import NO_ANSWER, record
 from common.kernel.channel import Channel, Receipts, ReceiptStage, SendOutcome, VendorTerms
 from common.kernel.order import OrderChange, OrderRecords
-from common.kernel.policy import SUBMIT_SECONDS
+from common.kernel.policy import DEFAULT, SUBMIT_SECONDS
 from common.kernel.stop import Stops, stops_of
 from common.kernel.task import TaskReason, TaskState
 from common.kernel.work_order import WorkOrderState
@@ -209,7 +211,7 @@ def test_what_a_crash_left_is_sent_again_only_while_the_vendor_recognises_it(
             assert counted[TaskState.UNKNOWN] == (0 if expected else 4)
 
 
-def test_a_message_first_taken_at_its_second_sending_was_a_contact_then(
+def test_a_message_taken_at_some_sending_may_have_been_a_contact_as_late_as_the_last(
     sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
 ) -> None:
     with undone(sqlite) as connection:
@@ -220,26 +222,95 @@ def test_a_message_first_taken_at_its_second_sending_was_a_contact_then(
         done = record(connection, again, outcomes, True, NOON + 301, memo)
         block = ledger.load_block(connection, order.name, 0)
         assert block is not None
-        assert block.submitted_at.tolist() == [NOON + 301, NOON, NOON, NOON]
+        assert block.submitted_at.tolist() == [NOON + 301, NOON + 301, NOON, NOON]
         # Throttled now, perhaps taken before: nobody may say it was no contact.
         assert block.states.tolist() == [TaskState.SUBMITTED] * 2 + [TaskState.SUBMITTING] * 2
         assert done.pending == 2
 
 
-def test_a_receipt_faster_than_the_answer_leaves_the_contact_its_true_date(
-    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
-) -> None:
-    """Who counts contacts hears of it: the budget would else be free too early."""
+@pytest.mark.parametrize("sent_again_at", [NOON + 20, NOON + 300])
+@pytest.mark.parametrize(
+    "outcome", [SendOutcome.ACCEPTED, SendOutcome.DUPLICATE, SendOutcome.THROTTLED, NO_ANSWER, None]
+)
+def test_a_receipt_faster_than_the_answer_leaves_the_contact_a_date_no_window_outlives(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel, outcome: int | None,
+    sent_again_at: int,
+) -> None:  # fmt: skip
+    """Whatever the answer is, or where none is recorded (None), as when the node dies first."""
     with undone(sqlite) as connection:
         order = issue(connection, people(1))
         claim(connection, order, 0, NOON, channel, 10, memo)
-        again = reclaim(connection, order, 0, NOON + 300, channel, TERMS, memo)
+        again = reclaim(connection, order, 0, sent_again_at, channel, TERMS, memo)
         first, stages = np.zeros(1, np.uint32), np.array([ReceiptStage.DELIVERED], np.uint8)
-        delivered = Receipts("sms", [order.name], first, first, stages, np.array([NOON + 300], np.uint32))
-        apply_receipts(connection, delivered, NOON + 300, memo)
-        record(connection, again, np.array([SendOutcome.ACCEPTED], np.uint8), True, NOON + 301, memo)
+        delivered = Receipts("sms", [order.name], first, first, stages, np.array([sent_again_at], np.uint32))
+        apply_receipts(connection, delivered, sent_again_at + 1, memo)
+        if outcome is not None:
+            record(connection, again, np.array([outcome], np.uint8), True, sent_again_at + 2, memo)
         block = ledger.load_block(connection, order.name, 0)
         assert block is not None
         assert block.states.tolist() == [TaskState.DELIVERED]
-        assert block.submitted_at.tolist() == [NOON + 301]
+        assert block.submitted_at[0] + SUBMIT_SECONDS >= sent_again_at
+        assert block.settled_at[0] >= block.submitted_at[0]
+        assert memo.settled_rows[-1] == (order.name, 0), "HQ was told of this date"
+
+
+def test_an_answer_that_tells_of_a_later_contact_is_told_again(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    with undone(sqlite) as connection:
+        order = issue(connection, people(1))
+        claim(connection, order, 0, NOON, channel, 10, memo)
+        again = reclaim(connection, order, 0, NOON + 30, channel, TERMS, memo)
+        first, stages = np.zeros(1, np.uint32), np.array([ReceiptStage.DELIVERED], np.uint8)
+        delivered = Receipts("sms", [order.name], first, first, stages, np.array([NOON + 30], np.uint32))
+        apply_receipts(connection, delivered, NOON + 31, memo)
+        record(connection, again, np.array([SendOutcome.ACCEPTED], np.uint8), True, NOON + 300, memo)
+        block = ledger.load_block(connection, order.name, 0)
+        assert block is not None
+        assert block.submitted_at.tolist() == [NOON + 300]
         assert memo.settled_rows == [(order.name, 0)] * 2
+
+
+def test_what_a_stop_keeps_from_being_sent_again_may_have_been_sent_until_now(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    audience = people(1)
+    with undone(sqlite) as connection:
+        order = issue(connection, audience)
+        claim(connection, order, 0, NOON, channel, 10, memo)
+        again = reclaim(connection, order, 0, NOON + 300, channel, TERMS, memo)
+        record(connection, again, np.array([NO_ANSWER], np.uint8), True, NOON + 301, memo)
+        stops.put_stops(connection, stopped(audience.keys, NOON + 302))
+        assert len(reclaim(connection, order, 0, NOON + 303, channel, TERMS, memo).rows) == 0
+        block = ledger.load_block(connection, order.name, 0)
+        assert block is not None
+        assert block.states.tolist() == [TaskState.SUBMITTED]
+        assert block.submitted_at.tolist() == [NOON + 303]
+
+
+def test_a_channel_takes_no_more_in_a_day_than_its_capacity_whoever_issued_it(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    midnight = NOON - (NOON + 8 * 3600) % 86_400
+    terms, policy = replace(TERMS, dedupe_seconds=600), replace(DEFAULT, caps=(), capacities=(("sms", 5),))
+    monkeypatch.setattr(policies, "in_force", lambda _connection: policy)
+
+    def booked(connection: Connection, now: int) -> int:
+        claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
+        rows = 0
+        while claimed is not None and len(claimed.rows):
+            rows += len(claimed.rows)
+            record(connection, claimed, np.full(len(claimed.rows), SendOutcome.ACCEPTED, np.uint8), True, now, memo)
+            claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
+        assert claimed is None, "a lane that is answered has work"
+        return rows
+
+    with undone(sqlite) as connection:
+        for name, leased in (("a/1/sms/hq", True), ("b/1/sms/hq", False)):
+            issue(connection, people(8), name=name, leased=leased, start_at=midnight - 99, end_at=midnight + 10**6)
+        assert booked(connection, midnight - 10) == 5
+        assert booked(connection, midnight + 20) == 0, "the vendor may have taken them a moment ago"
+        assert booked(connection, midnight + 86_400 - 61) == 0
+        assert booked(connection, midnight + 86_400) == 5
+        assert booked(connection, midnight + 2 * 86_400) == 5

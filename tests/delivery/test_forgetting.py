@@ -147,6 +147,26 @@ def test_a_number_given_to_somebody_new_starts_afresh(database: Database, people
         assert texts(connection) != [""]
 
 
+def test_what_was_written_to_who_had_the_number_before_is_not_sent_to_who_has_it_now(
+    database: Database, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    audience = people(3)
+    key, name = int(audience.keys[1]), "d/1/sms/hq"
+    with database.transaction() as connection:
+        old = issue(connection, audience)
+        personal(connection, audience.keys)
+        give_anew(connection, key, NOON)
+        assert texts(connection)[1] == ""
+        assert claim(connection, old, 1, NOON, channel, 10, memo).rows.tolist() == [0, 2]
+        block = ledger.load_block(connection, NAME, 1)
+        assert block is not None
+        assert (block.states[1], block.reasons[1]) == (TaskState.SUPPRESSED, TaskReason.ERASED)
+        new = issue(connection, audience, name=name)
+        personal(connection, audience.keys, name)
+        give_anew(connection, key, NOON)  # Told once more: no news.
+        assert claim(connection, new, 1, NOON, channel, 10, memo).rows.tolist() == [0, 1, 2]
+
+
 def test_an_erasure_that_comes_after_the_number_went_to_somebody_new_takes_only_what_is_older(
     database: Database, people: Any, issue: Any, memo: Any, channel: Channel
 ) -> None:

@@ -29,7 +29,7 @@ from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime.database import Database
 from common.wire import faults, tls
 from deploy.local.federation import HQ, World, fill, lay_out, layout
-from hq.store import feed
+from hq.store import feed, sources
 from hq.store import tables as hq_tables
 from tests.isolation.contracts import ABSENT, FOREIGN, MALFORMED, OWN, PLACE, Probe, Values, message_class, wire_name
 
@@ -38,8 +38,8 @@ MINE, THEIRS = "45", "13"
 CANARY = "kanarienvogel"
 """Stands in every text of province 13."""
 SECONDS = 10.0
-WATCH_SECONDS = 0.5
-MESSAGES_MAX = 20
+WATCH_SECONDS = 1.5
+MESSAGES_MAX = 3
 NOW = int(time.time())
 PEOPLE = 3_000
 TASKS = 4
@@ -194,7 +194,7 @@ class Isolation:
     def owners(self, offer: str) -> list[int]:
         """Whose orders of an offer stand at HQ."""
         with self.hq.snapshot() as connection:
-            return [int(key) for key in orders.owners_between(connection, offer, 0, 1 << 62)]
+            return [int(key) for key in orders.owners_between(connection, offer, 0, (1 << 63) - 1)]
 
     def incarnation(self) -> int:
         """HQ's."""
@@ -220,6 +220,8 @@ class Isolation:
         foreign = self._foreign(theirs)
         for table in _tables():
             self._plant_row(table, foreign)
+        with self.hq.transaction() as connection:
+            sources.claim(connection, THEIRS, [foreign["source_systems"]])
         return {
             OWN: _own(mine, local, self.my_keys[0]),
             FOREIGN: foreign,
@@ -349,7 +351,7 @@ def _own(work_order: str, local: str, key: int) -> dict[str, Any]:
         "acknowledged": 0,
         "seconds": NOW,
         "max_duration.seconds": 0,
-        "nanos": 30_000_000,
+        "nanos": 100_000_000,
         "subscriber_keys": key,
         "subscriber_key_deltas": key,
         "purposes": "location",
@@ -400,7 +402,7 @@ def _class_of_answer(probe: Probe) -> Any:
 
 
 def _heard(stream: Any, request: Message) -> tuple[Message, ...]:
-    """What a stream says within a moment."""
+    """What a stream says first."""
     call, said = stream(request, timeout=WATCH_SECONDS), list[Message]()
     try:
         said += islice(call, MESSAGES_MAX)

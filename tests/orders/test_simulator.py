@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +67,40 @@ def test_a_restart_shows_nothing_twice_and_forgets_nothing(tmp_path: Path) -> No
     undisturbed = _lived(tmp_path / "one", range(LAST_DAY), CONTACTS)
     for day in range(1, 12):
         assert _lived(tmp_path / f"{day}", range(LAST_DAY), CONTACTS, restart_on=day) == undisturbed
+
+
+def test_a_full_disk_shows_nothing_and_forgets_nothing(tmp_path: Path) -> None:
+    undisturbed = _lived(tmp_path / "calm", range(LAST_DAY), CONTACTS)
+    (tmp_path / "full").mkdir()
+    world = World(tmp_path / "full")
+    bss, refusals = world.bss(), 0
+    for day in range(LAST_DAY):
+        if day in CONTACTS:
+            world.contact(CONTACTS[day], day, wave=day, second=day * 7)
+        world.clock.at = START + day * DAY + 9 * 3600 + 120
+        try:
+            with _disk_full(tmp_path / "full" / "orders.jsonl"):
+                bss.advance()
+        except OSError:
+            refusals += 1
+        bss.advance()
+    assert refusals > 5
+    assert _shown(world) == undisturbed
+    world.bss()
+    assert _shown(world) == undisturbed
+
+
+@contextmanager
+def _disk_full(path: Path) -> Iterator[None]:
+    """Room for a few bytes more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_the_moment_of_a_contact_within_its_day_changes_no_order(tmp_path: Path) -> None:

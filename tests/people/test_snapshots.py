@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def test_people_out_of_order_are_never_published(snapshots: Snapshots) -> None:
     for wrong in (table(5).take([1, 0, 2]), pa.concat_tables([table(2), table(2)])):
         with pytest.raises(ValueError, match="ascending"):
             snapshots.publish(wrong.to_batches(), TAGS)
-    assert list(snapshots.directory.iterdir()) == []
+    assert [path.name for path in snapshots.directory.iterdir()] == ["lock"]
 
 
 def test_a_crash_while_publishing_leaves_the_last_version(
@@ -148,3 +150,33 @@ def test_an_import_begun_before_an_erasure_is_refused_and_brings_nobody_back(sna
     assert snapshots.versions() == [1]
     with pytest.raises(Refusal):
         snapshots.publish(table(5, "silver").to_batches(), TAGS, before)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from adapters.warehouse.snapshots import Snapshots
+from tests.people.test_snapshots import TAGS, table
+
+def people():
+    yield from table(10).to_batches()
+    print("half done", flush=True)
+    sys.stdin.read()
+    os._exit(9)
+
+Snapshots(Path(sys.argv[1])).publish(people(), TAGS)
+"""
+
+
+def test_what_a_killed_import_left_is_removed_and_what_a_running_one_writes_is_not(snapshots: Snapshots) -> None:
+    ours = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(snapshots.directory)], **ours) as running:  # type: ignore[call-overload]
+        assert running.stdout.readline() == "half done\n"
+        first = snapshots.publish(table(3).to_batches(), TAGS)
+        assert len(list(snapshots.directory.glob("*.tmp"))) == 1
+        running.stdin.close()
+        assert running.wait() == 9
+    assert len(list(snapshots.directory.glob("*.tmp"))) == 1
+    snapshots.forget(np.array([10**9]), [first.version])
+    assert not list(snapshots.directory.glob("*.tmp"))
+    assert snapshots.latest() == first

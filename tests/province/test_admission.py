@@ -19,7 +19,7 @@ from common.kernel.task import TaskReason, TaskState
 from common.kernel.work_order import WorkOrderState
 from common.runtime.database import Database
 from hq.store import grants
-from province import admission, bss_sync, uplink
+from province import admission, bss_sync, link, uplink
 from province.coordination import Books
 from province.local_request import LocalRequest, Outcome
 from province.store import coordination, local_requests
@@ -74,7 +74,7 @@ def test_what_is_granted_becomes_open_tasks_of_the_provinces_own(node: Node, req
     with node.store.snapshot() as connection:
         kept = local_requests.load(connection, "a")
         assert kept is not None
-        assert len(kept) == 0  # its people are in the work order now
+        assert (len(kept), kept.texts) == (0, ())  # they are in the work order now
         order = ledger.load_work_order(connection, "local/a/1/local_sms/45")
         assert order is not None
         assert (order.leased, order.node, order.state) == (False, CODE, WorkOrderState.ACCEPTED)
@@ -231,6 +231,18 @@ def test_books_of_another_policy_decide_nothing(
         assert admission.admit(connection, books, CODE, node.outlet, NOW) is None
         assert local_requests.outcome(connection, "a") is None
         assert not ledger.work_orders(connection)
+
+
+def test_what_waits_in_a_backup_is_not_decided_once_more(node: Node, request_for: RequestFor) -> None:
+    node.ask(request_for("a", [3]))
+    node.admit()
+    node.ask(request_for("b", [3]))
+    with node.store.transaction() as connection:
+        link.begin_incarnation(connection)
+    assert node.outcome("a").granted == 1
+    assert "came back from a backup" in node.outcome("b").refusals[0]
+    with node.store.snapshot() as connection:
+        assert not local_requests.waiting(connection, 1)
 
 
 def test_a_request_over_many_blocks_is_one_work_order(node: Node, request_for: RequestFor) -> None:

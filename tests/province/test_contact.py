@@ -205,5 +205,5 @@ def test_the_outcome_is_told_in_words() -> None:
         "local/a/1/local_sms/45: 9,000 granted, 23 denied (20 contact cap reached, 3 no capacity left on the channel)",
         "asked of HQ: 200 granted, 1 denied (1 no number at this node)",
         "HQ has yet to answer (blocks left: 1); run this again to see",
-        "HQ refused: why",
+        "refused: why",
     ]

@@ -163,6 +163,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source_system", "feed"),
     )
     op.create_table(
+        "source_system",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("node", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "stop",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("scope", sa.SmallInteger(), autoincrement=False, nullable=False),
