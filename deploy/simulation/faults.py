@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from deploy.simulation import story
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.node import Node, Restored
 
@@ -90,6 +91,7 @@ def _cut(world: World, node: Node) -> None:
     world.tell(node.name, "is cut off: %s", ways)
     for way in ways:
         world.network.cut(*way)
+    story.while_cut_off(world, node.name)
     world.suspect(node.name)
     world.timeline.after(world.spread(*CUT_SECONDS), _mend, world, ways)
 

@@ -11,7 +11,7 @@ from typing import Any
 from common.kernel.refusal import invalid
 from deploy.simulation.guards import GUARDS
 
-UNTOUCHED = frozenset({f"deploy.simulation.{name}" for name in ("guards", "permitted", "witness")})
+UNTOUCHED = frozenset({f"deploy.simulation.{name}" for name in ("barred", "ending", "guards", "permitted", "witness")})
 """Whoever watches does so with the product's own rules."""
 
 

@@ -12,7 +12,7 @@ from common.delivery import ledger
 from common.kernel.refusal import Refusal
 from common.kernel.result import results_of
 from common.kernel.work_order import HQ_NODE
-from deploy.simulation.witness import Violation
+from deploy.simulation.violation import Violation
 from hq.store import uplink
 
 if TYPE_CHECKING:

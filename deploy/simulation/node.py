@@ -179,6 +179,8 @@ class Node:
         self.world.witness.look(self, changed)
         grown = "log" in changed
         changed.clear()
+        if self.world.backs_up():
+            self.back_up()
         self.maybe_dies(work.__name__, 1)
         if grown:
             self.heard_commit()

@@ -37,8 +37,8 @@ class Province(Node):
     def __init__(self, world: World, code: str, hq: Headquarters) -> None:
         super().__init__(world, code, {n: c for n, c in CHANNELS.items() if c.level is Level.TWO})
         self.inbox = Inbox(self.channels)
-        self.orders = Source[OrderRecords]("bss", "orders")
-        self.pool = Source[Any]("bss", "pool")
+        self.orders = Source[OrderRecords](f"bss{code}", "orders")
+        self.pool = Source[Any](f"bss{code}", "pool")
         self._hq = hq
         self.link: Link | None = None
         self._coordinator: Coordinator | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.consent import LOCATION
 from common.kernel.order import OrderChange, OrderRecords
+from common.kernel.statement import Change, Statement
 from deploy.simulation import moves, policies, wishes
 from deploy.simulation.kinds import STORY
 from deploy.simulation.people import Person
@@ -30,7 +31,7 @@ def plan(world: World, seconds: float) -> None:
     for number in range(random.randint(2, 6)):
         world.timeline.after(seconds * random.random(), _campaign, world, f"c{number}")
     for number in range(random.randint(2, 6)):
-        world.timeline.after(seconds * random.random(), _local_request, world, f"r{number}")
+        world.timeline.after(seconds * random.random(), local_request, world, f"r{number}")
     if random.random() < 0.8:
         world.hq.receive(world.hq.apply_policy, policies.document(random, world.seed))
     else:
@@ -44,6 +45,16 @@ def plan(world: World, seconds: float) -> None:
         wishes.plan(world, seconds)
     if world.someone_moves:
         moves.plan(world, seconds)
+
+
+def while_cut_off(world: World, home: str) -> None:
+    """Somebody at home in a province that is cut off says stop to HQ, and hours later it asks for its people."""
+    people = [person for person in world.people if person.home == home]
+    if people and world.has_wishes:
+        said = Statement(world.random.choice(people).msisdn, "all", "told us", 0, 0, Change.STOPPED)
+        world.hq.receive(wishes.write, world, world.hq, [said])
+        name = f"m{int(world.timeline.now)}"
+        world.timeline.after(world.random.randint(1, 4) * HOUR, local_request, world, name, home)
 
 
 def _campaign(world: World, name: str) -> None:
@@ -66,7 +77,7 @@ def _campaign(world: World, name: str) -> None:
     world.hq.receive(world.hq.issue, plan)
     for _ in range(random.choice((0, 0, 1, 2))):
         step = random.choice((Step.PAUSE, Step.RESUME, Step.RESUME, Step.CANCEL))
-        world.timeline.after(random.random() * 20 * HOUR, _command, world, name, step)
+        world.timeline.after(world.spread(1, 20 * HOUR), _command, world, name, step)
 
 
 def _purpose(world: World) -> str:
@@ -91,10 +102,10 @@ def _policy(world: World) -> None:
     world.hq.receive(world.hq.apply_policy, policies.document(world.random, world.seed))
 
 
-def _local_request(world: World, name: str) -> None:
+def local_request(world: World, name: str, of: str = "") -> None:
     """What a province asks for itself, of some of those at home there."""
     random, now = world.random, int(world.timeline.now)
-    home = random.choice(world.people).home
+    home = of or random.choice(world.people).home
     keys = sorted(person.key for person in world.people if person.home == home and random.random() < 0.8)
     if not keys:
         return
@@ -125,7 +136,7 @@ def _order(world: World, number: str) -> None:
     """From cBSS or from the home's BSS; some are reversed later."""
     random = world.random
     person, offer = random.choice(world.people), random.choice(OFFERS)
-    system = "cbss" if random.random() < 0.5 else "bss"
+    system = "cbss" if random.random() < 0.5 else world.province(person.home).orders.system
     _take_order(world, system, number, person, offer, 1)
     if random.random() < 0.3:
         world.timeline.after(10 * HOUR * random.random(), _take_order, world, system, number, person, offer, 2)
@@ -148,6 +159,6 @@ def _take_order(world: World, system: str, number: str, person: Person, offer: s
         world.hq.cbss.records.append(records)
         world.hq.receive(world.hq.follow_sources)
     else:
-        home = world.province(person.home)
+        home = world.province(system.removeprefix("bss"))
         home.orders.records.append(records)
         home.receive(home.follow_sources)

@@ -26,7 +26,7 @@ PURPOSES = (LOCATION, LOCATION, "call")
 def plan(world: World, seconds: float) -> None:
     """At first many agree; later anyone may change their mind, and tell HQ or a province."""
     random = world.random
-    world.hq.receive(_write, world, world.hq, [_agrees(world, each) for each in world.people if random.random() < 0.7])
+    world.hq.receive(write, world, world.hq, [_agrees(world, each) for each in world.people if random.random() < 0.7])
     for _ in range(random.randint(1, 6)):
         world.timeline.after(seconds * random.random(), _change, world)
 
@@ -46,10 +46,10 @@ def _change(world: World) -> None:
         of = random.choice(PURPOSES if change is Change.WITHDRAWN else SCOPES)
         said = Statement(person.msisdn, of, "told us", 0, 0, change)
     node: Node = world.hq if random.random() < 0.5 else world.province(person.home)
-    node.receive(_write, world, node, [said])
+    node.receive(write, world, node, [said])
 
 
-def _write(world: World, node: Node, said: list[Statement]) -> None:
+def write(world: World, node: Node, said: list[Statement]) -> None:
     keys = np.array([key_of(each.msisdn) for each in said], dtype=np.int64)
     world.tell(node.name, "writes down %s", said)
     try:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from common.delivery.tables import vault
 from common.runtime import bulk
 from common.wire.streams import TOPICS
-from deploy.simulation import ending, faults, story, weather
+from deploy.simulation import ending, faults, lies, story, weather
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.kinds import STORY
 from deploy.simulation.network import Network
@@ -40,6 +40,7 @@ DEADLY = {
     **dict.fromkeys(("_begin", "put_subscribers", "sweep_block"), 10.0),
 }
 """How likely a process dies at some commits, as against others: the most would take all the kills, the rarest none."""
+BACKUPS_A_COMMIT = 0.02
 DOWN_SECONDS = (1.0, 8_000.0)
 
 
@@ -94,6 +95,7 @@ class World:
             self._begin()
             seconds = self.random.uniform(0.5, 2.0) * DAY
             story.plan(self, seconds)
+            lies.plan(self, seconds)
             faults.plan(self, seconds)
             self.timeline.run(self.timeline.now + seconds)
             self._heal()
@@ -155,6 +157,10 @@ class World:
             return False
         self.kinds[f"crash {when} {work}"] += 1
         return True
+
+    def backs_up(self) -> bool:
+        """Whether a backup is made of just what a commit left: much of it is there for moments only."""
+        return self.weather.restores_a_day > 0 and self.random.random() < BACKUPS_A_COMMIT
 
     def clock_off(self) -> float:
         """How wrong a machine's wall clock is at first: within what nodes bear of each other."""
