@@ -111,7 +111,7 @@ async def _serve(settings: ProvinceSettings) -> None:
 
 def restore_fence(settings: ProvinceSettings, database: Database, clock: Clock) -> Fence:
     outlet = HqOutlet(clock)
-    return Fence(database, clock, settings.code, outlet, settings.data_dir, link.begin_incarnation)
+    return Fence(database, clock, settings.code, outlet, settings.data_dir, link.begin_incarnation, dated=True)
 
 
 async def begin_anew(settings: ProvinceSettings) -> int:

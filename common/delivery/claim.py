@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from common.delivery import decisions, facts, fence, ledger, policies, settle, vault
+from common.delivery import decisions, facts, fence, ledger, places, policies, settle, vault
 from common.delivery.outlet import Outlet
 from common.kernel.channel import Channel, VendorTerms
 from common.kernel.columns import Mask, Rows, Times
@@ -158,12 +158,13 @@ def take(
     """Claim the block whose turn it is, or answer None where nothing can be done now.
 
     Work orders go by priority, then start, then name; in each, unanswered messages go before new ones. Blocks in
-    `busy` are passed over.
+    `busy` are passed over. Where the channel has no places left today, what was booked before is still sorted out.
     """
+    limit = places.left(connection, node, channel, policies.in_force(connection), now, limit)
     for order in _due(connection, node, channel, contacts, now):
         for number in _free(connection, order, TaskState.SUBMITTING, busy):
             return _marked(connection, reclaim(connection, order, number, now, channel, terms, outlet))
-        for number in _free(connection, order, TaskState.OPEN, busy):
+        for number in _free(connection, order, TaskState.OPEN, busy) if limit else ():
             return _marked(connection, claim(connection, order, number, now, channel, limit, outlet))
     return None
 

@@ -125,7 +125,12 @@ class MarkFile:
 
 
 class Fence:
-    """One for a node; the file is in `directory`. `begun` is called in the transaction of a new incarnation."""
+    """One for a node; the file is in `directory`. `begun` is called in the transaction of a new incarnation.
+
+    `dated`: an incarnation's number is not below the moment it begins, so that no two restores of one backup, file and
+    all, ever give the same. HQ's numbers go into the versions of policies and stay small; provinces tell two of HQ's
+    apart by what they hold of each.
+    """
 
     def __init__(
         self,
@@ -135,6 +140,8 @@ class Fence:
         outlet: Outlet,
         directory: Path,
         begun: Callable[[Connection], None] = lambda _connection: None,
+        *,
+        dated: bool = False,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -142,6 +149,7 @@ class Fence:
         self._outlet = outlet
         self._file = MarkFile(directory / FILE)
         self._begun = begun
+        self._dated = dated
         self._turn = asyncio.Lock()
         self._kept = Kept(0, 0)
         self._first_mark = 0
@@ -179,6 +187,7 @@ class Fence:
             ):
                 lost += found
             now = self._clock.now()
+            above = max(above, now - 1) if self._dated else above
             begun = restored(await self._database.read(load), self._file.read(), above, now)
             # The file goes first: dying in between, the node finds itself restored once more.
             await self._keep(begun)

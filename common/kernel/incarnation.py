@@ -59,13 +59,9 @@ def went_back(stored: Incarnation, kept: Kept | None) -> bool:
 
 
 def restored(stored: Incarnation, kept: Kept | None, above: int, now: int) -> Incarnation:
-    """The incarnation that follows: higher than anybody ever heard of, and its mark than any before.
-
-    Nor is its number below `now`: a backup put back twice, with all that stood beside it, must not give one number to
-    two incarnations.
-    """
+    """The incarnation that follows: higher than anybody ever heard of, and its mark than any before."""
     known = kept or Kept(FIRST, 0)
-    return Incarnation(max(stored.number, known.number, above, now - 1) + 1, max(stored.mark, known.mark) + 1, now)
+    return Incarnation(max(stored.number, known.number, above) + 1, max(stored.mark, known.mark) + 1, now)
 
 
 def may_have_sent(own: int, issued_to: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from common.delivery.fence import Fence
 from common.kernel.incarnation import Incarnation, Kept
+from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import NANO, Anchor, GuardedClock
 from common.runtime.clock import Machine as ClockSource
 from deploy.simulation.timeline import Timeline
@@ -80,7 +81,8 @@ class SimulatedFence(Fence):
     """The node's fence, whose file is the simulated machine's."""
 
     def __init__(self, node: Any, mark: MarkFile, begun: Any) -> None:
-        super().__init__(Inline(node), node.clock, node.name, node.outlet, Path(), begun)  # type: ignore[arg-type]
+        dated = node.name != HQ_NODE
+        super().__init__(Inline(node), node.clock, node.name, node.outlet, Path(), begun, dated=dated)  # type: ignore[arg-type]
         self._file: Any = mark
         self._node_of_mark = node
 

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from common.delivery import ledger, stops, vault
+from common.delivery import ledger, policies, stops, vault
 from common.delivery.claim import claim, reclaim, take
 from common.delivery.orders import put_orders
 from common.delivery.receipts import apply_receipts
 from common.delivery.record import NO_ANSWER, record
 from common.kernel.channel import Channel, Receipts, ReceiptStage, SendOutcome, VendorTerms
 from common.kernel.order import OrderChange, OrderRecords
-from common.kernel.policy import SUBMIT_SECONDS
+from common.kernel.policy import DEFAULT, SUBMIT_SECONDS
 from common.kernel.stop import Stops, stops_of
 from common.kernel.task import TaskReason, TaskState
 from common.kernel.work_order import WorkOrderState
@@ -285,3 +286,31 @@ def test_what_a_stop_keeps_from_being_sent_again_may_have_been_sent_until_now(
         assert block is not None
         assert block.states.tolist() == [TaskState.SUBMITTED]
         assert block.submitted_at.tolist() == [NOON + 303]
+
+
+def test_a_channel_takes_no_more_in_a_day_than_its_capacity_whoever_issued_it(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    midnight = NOON - (NOON + 8 * 3600) % 86_400
+    terms, policy = replace(TERMS, dedupe_seconds=600), replace(DEFAULT, caps=(), capacities=(("sms", 5),))
+    monkeypatch.setattr(policies, "in_force", lambda _connection: policy)
+
+    def booked(connection: Connection, now: int) -> int:
+        claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
+        rows = 0
+        while claimed is not None and len(claimed.rows):
+            rows += len(claimed.rows)
+            record(connection, claimed, np.full(len(claimed.rows), SendOutcome.ACCEPTED, np.uint8), True, now, memo)
+            claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
+        assert claimed is None, "a lane that is answered has work"
+        return rows
+
+    with undone(sqlite) as connection:
+        for name, leased in (("a/1/sms/hq", True), ("b/1/sms/hq", False)):
+            issue(connection, people(8), name=name, leased=leased, start_at=midnight - 99, end_at=midnight + 10**6)
+        assert booked(connection, midnight - 10) == 5
+        assert booked(connection, midnight + 20) == 0, "the vendor may have taken them a moment ago"
+        assert booked(connection, midnight + 86_400 - 61) == 0
+        assert booked(connection, midnight + 86_400) == 5
+        assert booked(connection, midnight + 2 * 86_400) == 5

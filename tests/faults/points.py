@@ -26,6 +26,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "sessions.close",
         "sessions.close_all",
         "source_follower.apply",
+        "sources.claim",
         "sweep.finish_all",
         "work_orders.begin_cut",
         "work_orders.end_cut",

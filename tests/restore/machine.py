@@ -45,7 +45,7 @@ class Node:
 
     def fence(self) -> Fence:
         outlet = HqOutlet(self.clock)
-        return Fence(self.database, self.clock, "45", outlet, self.directory, link.begin_incarnation)
+        return Fence(self.database, self.clock, "45", outlet, self.directory, link.begin_incarnation, dated=True)
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         with self.database.transaction() as connection:
