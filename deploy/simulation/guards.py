@@ -141,6 +141,10 @@ def _in_step_by_number(connection: Any, peer: str, stream: str, place: Place, at
     return bool(place.epoch == at.epoch and at.oldest - 1 <= place.sequence <= at.head)
 
 
+def _fenced_alone(moved_at: Any, fenced_at: int) -> Any:
+    return np.full_like(moved_at, fenced_at)
+
+
 def _any_work_order(connection: Connection, _province: str, name: str) -> WorkOrder | None:
     return ledger.load_work_order(connection, name)
 
@@ -331,5 +335,9 @@ GUARDS: Mapping[str, Guard] = {
     "own_work_orders": Guard(
         "a province reports on no work order but its own",
         {"hq.store.retelling:own_work_order": _any_work_order, "hq.store.retelling:known": _always(True)},
+    ),
+    "moved_as_spent": Guard(
+        "with a person who moves to a province come contacts that count as spent",
+        {"province.store.coordination:_all_spent_at": _fenced_alone},
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 from common.delivery import ledger
 from common.kernel.refusal import Refusal
 from common.kernel.result import results_of
+from common.kernel.task import Response
 from common.kernel.work_order import HQ_NODE
 from deploy.simulation.violation import Violation
 from hq.store import uplink
@@ -35,11 +37,16 @@ def _lie(world: World, liar: str) -> None:
             world.hq.set_up(_report, liar, name, number, world.hq.clock.now())
         except Refusal:
             continue
-        raise Violation("isolation", f"{liar} reported on {name}/{number}, and was heard")
 
 
 def _report(connection: Connection, liar: str, name: str, number: int, now: int) -> None:
-    """Whatever HQ holds, as results of the liar's own."""
+    """That everybody opted out. It is refused, or passed over by an HQ that waits to be told everything again."""
     block = ledger.load_block(connection, name, number)
-    if block is not None:
-        uplink.apply(connection, liar, [results_of(block, np.arange(len(block)))], now)
+    if block is None:
+        return
+    told = results_of(block, np.arange(len(block)))
+    lie = replace(told, responses=np.full(len(block), Response.OPTED_OUT, dtype=np.uint8))
+    uplink.apply(connection, liar, [lie], now)
+    heard = ledger.load_block(connection, name, number)
+    if heard is None or (heard.responses != block.responses).any():
+        raise Violation("isolation", f"{liar} reported on {name}/{number}, and was heard")

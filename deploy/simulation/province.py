@@ -17,7 +17,7 @@ from deploy.simulation.coroutine import run
 from deploy.simulation.link import Link
 from deploy.simulation.machine import Inline
 from deploy.simulation.node import Node
-from deploy.simulation.source import Source, follow
+from deploy.simulation.source import BSS, Source, follow
 from province import bss_sync, link, policies
 from province.coordinator import Coordinator
 from province.inbox import Inbox
@@ -37,8 +37,8 @@ class Province(Node):
     def __init__(self, world: World, code: str, hq: Headquarters) -> None:
         super().__init__(world, code, {n: c for n, c in CHANNELS.items() if c.level is Level.TWO})
         self.inbox = Inbox(self.channels)
-        self.orders = Source[OrderRecords](f"bss{code}", "orders")
-        self.pool = Source[Any](f"bss{code}", "pool")
+        self.orders = Source[OrderRecords](f"{BSS}{code}", "orders")
+        self.pool = Source[Any](f"{BSS}{code}", "pool")
         self._hq = hq
         self.link: Link | None = None
         self._coordinator: Coordinator | None = None

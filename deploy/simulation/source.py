@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from deploy.simulation.node import Node
 
 T = TypeVar("T")
+BSS = "bss-"
+"""A province's BSS is called so, with the province's code."""
 
 
 class Source(Generic[T]):

@@ -14,6 +14,7 @@ from deploy.simulation import moves, policies, wishes
 from deploy.simulation.kinds import STORY
 from deploy.simulation.people import Person
 from deploy.simulation.plans import Plan, Share
+from deploy.simulation.source import BSS
 from hq.campaigns import Step
 from province.local_request import LocalRequest
 
@@ -136,7 +137,7 @@ def _order(world: World, number: str) -> None:
     """From cBSS or from the home's BSS; some are reversed later."""
     random = world.random
     person, offer = random.choice(world.people), random.choice(OFFERS)
-    system = "cbss" if random.random() < 0.5 else world.province(person.home).orders.system
+    system = "cbss" if random.random() < 0.5 else f"{BSS}{person.home}"
     _take_order(world, system, number, person, offer, 1)
     if random.random() < 0.3:
         world.timeline.after(10 * HOUR * random.random(), _take_order, world, system, number, person, offer, 2)
@@ -155,10 +156,10 @@ def _take_order(world: World, system: str, number: str, person: Person, offer: s
         amounts_fen=np.array([100]),
         accepted_at=np.array([int(world.timeline.now)], dtype=np.uint32),
     )
-    if records.source_systems == ["cbss"]:
+    if system == "cbss":
         world.hq.cbss.records.append(records)
         world.hq.receive(world.hq.follow_sources)
     else:
-        home = world.province(system.removeprefix("bss"))
-        home.orders.records.append(records)
-        home.receive(home.follow_sources)
+        seller = world.province(system.removeprefix(BSS))
+        seller.orders.records.append(records)
+        seller.receive(seller.follow_sources)
