@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deploy.simulation.world import World
 
 HOUR = 3_600.0
+HOME = "SELECT province FROM vault WHERE subscriber_key = ?"
 
 
 def plan(world: World, seconds: float) -> None:
@@ -35,22 +36,20 @@ def _leave(world: World, person: Person, to: str) -> None:
 
 
 def _arrive(world: World, person: Person, to: str) -> None:
-    """Not before the province they left has taken it: the two BSS hand over like that."""
+    """Not before the province they left has taken it, and HQ: two BSS hand over like that, and operators try again."""
     left = world.province(person.home)
-    if left.has_to_read(left.pool):
-        world.timeline.after(HOUR, _arrive, world, person, to)
+    if left.has_to_read(left.pool) or world.hq.rows(HOME, person.key) != [(int(to),)]:
+        world.hq.receive(_import, world, person, to)
+        world.timeline.after(HOUR * world.random.random(), _arrive, world, person, to)
         return
     person.home, person.moved = to, True
-    world.hq.receive(_import, world, person)
     world.kinds[f"{STORY}move"] += 1
     world.timeline.after(HOUR * world.random.random(), _tell, world, world.province(to), person, PoolChange.JOINED)
 
 
-def _import(world: World, person: Person) -> None:
+def _import(world: World, person: Person, to: str) -> None:
     """As the operator does, who has the files of all provinces."""
-    world.hq.write(
-        vault.put_subscribers, np.array([person.key]), np.array([person.msisdn], dtype=np.int64), int(person.home)
-    )
+    world.hq.write(vault.put_subscribers, np.array([person.key]), np.array([person.msisdn], dtype=np.int64), int(to))
 
 
 def _tell(world: World, province: Province, person: Person, change: PoolChange) -> None:
