@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -77,9 +78,19 @@ def run_seed(seed: int, asked: Asked) -> Ended:
 
 def run_seeds(seeds: Sequence[int], asked: Asked) -> list[Ended]:
     """In this process."""
-    logging.disable(logging.CRITICAL)
-    with left_out(asked.without):
+    with left_out(asked.without), _silence():
         return [run_seed(seed, asked) for seed in seeds]
+
+
+@contextmanager
+def _silence() -> Generator[None, None, None]:
+    """What nodes log as alarming is every seed's daily bread."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def run(asked: Asked, jobs: int) -> Generator[Ended, None, None]:
