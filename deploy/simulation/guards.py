@@ -25,6 +25,7 @@ from common.kernel.task_block import TaskBlock, advance
 from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime.clock import NANO, GuardedClock
 from hq.store import grants
+from hq.store.retelling import not_yours
 from province import coordination
 
 PLENTY = 1_000
@@ -141,12 +142,11 @@ def _in_step_by_number(connection: Any, peer: str, stream: str, place: Place, at
     return bool(place.epoch == at.epoch and at.oldest - 1 <= place.sequence <= at.head)
 
 
-def _fenced_alone(moved_at: Any, fenced_at: int) -> Any:
-    return np.full_like(moved_at, fenced_at)
-
-
-def _any_work_order(connection: Connection, _province: str, name: str) -> WorkOrder | None:
-    return ledger.load_work_order(connection, name)
+def _any_work_order(connection: Connection, province: str, name: str) -> WorkOrder:
+    order = ledger.load_work_order(connection, name)
+    if order is None:
+        raise not_yours(f"there is no work order {name} of {province}")
+    return order
 
 
 def _wall(clock: GuardedClock) -> int:
@@ -222,14 +222,6 @@ GUARDS: Mapping[str, Guard] = {
         "after a restore HQ issues nothing until the longest window has passed",
         {"common.kernel.incarnation:tokens_usable_from": _always(0)},
     ),
-    "retelling_first": Guard(
-        "after a restore HQ issues nothing until every province has told it everything again",
-        {"hq.store.provinces:yet_to_retell": _always([])},
-    ),
-    "policy_first": Guard(
-        "a province spends nothing before it knows HQ's policy",
-        {"province.link:knows_hq": _always(True)},
-    ),
     "log_chain": Guard(
         "places in two logs are the same where their histories are",
         {"common.courier.log:in_step": _in_step_by_number},
@@ -241,10 +233,6 @@ GUARDS: Mapping[str, Guard] = {
     "grant_once": Guard(
         "a grant asked for again is answered the same",
         {"hq.store.grants:_KNOWN": grants._KNOWN.where(false())},
-    ),
-    "policy_change_safe": Guard(
-        "no policy comes into force beside one with which it could break a cap",
-        {"common.kernel.policy:unsafe": _always(())},
     ),
     "hq_memory": Guard(
         "HQ that knows less of itself than a province does was restored",
@@ -263,7 +251,7 @@ GUARDS: Mapping[str, Guard] = {
         {"common.kernel.contact_rules:AT_CLAIM": _without(AT_CLAIM, TaskReason.NO_CONSENT)},
     ),
     "cooling_at_claim": Guard(
-        "marketing rests after a refusal",
+        "marketing rests after a refusal or an order",
         {"common.kernel.contact_rules:AT_CLAIM": _without(AT_CLAIM, TaskReason.COOLING)},
     ),
     "ordered_at_claim": Guard(
@@ -316,14 +304,6 @@ GUARDS: Mapping[str, Guard] = {
         "after a restore a province spends nothing of its own until the longest window has passed",
         {"province.store.coordination:_all_spent_at": _moved_alone},
     ),
-    "peers_insist": Guard(
-        "a province that does not notice its own restore is told by what HQ remembers of it",
-        {
-            "common.kernel.incarnation:went_back": _always(False),
-            "hq.link:_check_incarnation": _nothing,
-            "province.link:_check_memory": _nothing,
-        },
-    ),
     "quiet_hours": Guard(
         "nobody is contacted in quiet hours",
         {"common.kernel.policy:everybody_quiet": _always(False)},
@@ -334,10 +314,6 @@ GUARDS: Mapping[str, Guard] = {
     ),
     "own_work_orders": Guard(
         "a province reports on no work order but its own",
-        {"hq.store.retelling:own_work_order": _any_work_order, "hq.store.retelling:known": _always(True)},
-    ),
-    "moved_as_spent": Guard(
-        "with a person who moves to a province come contacts that count as spent",
-        {"province.store.coordination:_all_spent_at": _fenced_alone},
+        {"hq.store.retelling:own_work_order": _any_work_order},
     ),
 }
