@@ -117,14 +117,16 @@ def _check_wishes(hq: Node, province: Node) -> None:
 
     But for what allows contacts, once HQ was restored: it believes that only of the home province (DESIGN 12, I9), so
     what a forgetful home and a forgetful HQ both lost, others cannot bring back. Nobody is contacted for it: who is
-    not at home there, a province does not contact. Where somebody moved, HQ learns by the operator's next import.
+    not at home there, a province does not contact. Nor does HQ believe it of the province somebody moved from.
     """
     at_home = {person.key for person in hq.world.people if person.home == province.name and not person.moved}
+    moved = {person.key for person in hq.world.people if person.moved}
     for table, (statement, allows) in WISHES.items():
         here, there = ({row[:2]: row[2:] for row in node.rows(statement)} for node in (province, hq))
         for identity in sorted(here.keys() | there.keys()):
             mine = here.get(identity)
-            unheard = hq.restored and mine is not None and mine[-1] == allows and identity[0] not in at_home
+            forgot = hq.restored or identity[0] in moved
+            unheard = forgot and mine is not None and mine[-1] == allows and identity[0] not in at_home
             if mine != there.get(identity) and not unheard:
                 what = f"{table} {identity} is {mine} there, {there.get(identity)} at {HQ_NODE}"
                 raise Violation("convergence", f"{province.name}: {what}")
