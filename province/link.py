@@ -18,7 +18,7 @@ from common.wire import codec
 from common.wire.columns import BLOCK_BYTES_MAX
 from common.wire.streams import HQ, OUTBOX_STREAMS, TOPICS
 from province.inbox import Inbox
-from province.store import local_requests, meetings
+from province.store import commands, local_requests, meetings
 from province.store.meetings import Meeting
 from province.uplink import append_everything, append_retold
 
@@ -147,6 +147,8 @@ def begin_incarnation(connection: Connection) -> None:
     local_requests.give_up(connection)
     for topic in TOPICS:
         cursor.put(connection, HQ, topic, NOWHERE)
+    # Of what is not over HQ says it again; of what is, the work order will never come.
+    commands.drop_all(connection)
     meetings.note(connection, replace(meetings.last(connection), incarnation=meetings.FORGOTTEN))
 
 

@@ -9,6 +9,7 @@ from province.store.tables import pending_command
 
 _HELD = select(pending_command).where(pending_command.c.work_order == bindparam("of"))
 _DROP = delete(pending_command).where(pending_command.c.work_order == bindparam("of"))
+_DROP_ALL = delete(pending_command)
 _HOLD = insert(pending_command)
 
 
@@ -25,6 +26,10 @@ def hold(connection: Connection, command: WorkOrderCommand) -> None:
 def held(connection: Connection, work_order: str) -> WorkOrderCommand | None:
     row = connection.execute(_HELD, {"of": work_order}).one_or_none()
     return None if row is None else WorkOrderCommand(row[0], WorkOrderState(row[1]), row[2])
+
+
+def drop_all(connection: Connection) -> None:
+    connection.execute(_DROP_ALL)
 
 
 def drop(connection: Connection, work_order: str) -> None:
