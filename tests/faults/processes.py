@@ -34,7 +34,7 @@ class Nursery:
         )  # fmt: skip
         there.close()
         self._reader, self._writer = await asyncio.open_unix_connection(sock=here)
-        self._starting: list[asyncio.Future[int]] = []
+        self._starting: list[asyncio.Future[tuple[int, asyncio.Future[int]]]] = []
         self._ends: dict[int, asyncio.Future[int]] = {}
         self._listening = asyncio.create_task(self._listen())
 
@@ -47,8 +47,8 @@ class Nursery:
         begun = asyncio.get_running_loop().create_future()
         self._starting.append(begun)
         self._writer.write(json.dumps(asked).encode() + b"\n")
-        pid = await begun
-        return pid, self._ends.setdefault(pid, asyncio.get_running_loop().create_future())
+        started: tuple[int, asyncio.Future[int]] = await begun
+        return started
 
     async def close(self) -> None:
         self._listening.cancel()
@@ -59,10 +59,11 @@ class Nursery:
         while line := await self._reader.readline():
             fact = json.loads(line)
             if "pid" in fact:
-                self._starting.pop(0).set_result(fact["pid"])
+                # Numbers come round again, within one trial even: threads have some, too.
+                end = self._ends[fact["pid"]] = asyncio.get_running_loop().create_future()
+                self._starting.pop(0).set_result((fact["pid"], end))
             else:
-                end = self._ends.setdefault(fact["ended"], asyncio.get_running_loop().create_future())
-                end.set_result(fact["code"])
+                self._ends.pop(fact["ended"]).set_result(fact["code"])
 
 
 @dataclass

@@ -15,7 +15,7 @@ from tests.faults.world import POLL_SECONDS, ROLES, Federation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-CAMPAIGNS = 6
+CAMPAIGNS = 4
 KILLS_MIN = 270
 LAST_SECONDS_MAX = 45.0
 
