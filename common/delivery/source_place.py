@@ -20,3 +20,9 @@ def place(connection: Connection, source_system: str, feed: str) -> str:
 def set_place(connection: Connection, source_system: str, feed: str, page_token: str) -> None:
     row = {"source_system": [source_system], "feed": [feed], "page_token": [page_token]}
     bulk.upsert(connection, source_place, row)
+
+
+def know(connection: Connection, source_system: str) -> None:
+    """Its orders are this node's own to tell, though it is not followed."""
+    row = {"source_system": [source_system], "feed": ["orders"], "page_token": [""]}
+    bulk.insert_new(connection, source_place, row)

@@ -18,10 +18,12 @@ from adapters.bss.file_feed import order_pages
 from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from adapters.warehouse.snapshots import Snapshots
 from adapters.warehouse.subscriber_import import Imported, import_subscribers, import_tags
+from common.delivery import source_place
 from common.delivery.orders import new_orders
 from common.kernel.bss import order_records
 from common.kernel.province import PROVINCES
 from common.kernel.refusal import invalid
+from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
@@ -32,6 +34,7 @@ from hq.audience import preview as preview_rows
 from hq.orders import feed_orders
 from hq.rule_language import check_rule
 from hq.settings import HqSettings
+from hq.store import sources
 from province.__main__ import MIGRATIONS as PROVINCE_MIGRATIONS
 from province.bss_sync import report_orders
 from province.settings import ProvinceSettings
@@ -93,19 +96,24 @@ def tags(file: Path, config: HqConfig = Path("hq.toml"), number: Number = "msisd
 def orders(
     file: Path,
     config: Config,
-    source_system: Annotated[str, typer.Option(help="The system that took these orders, such as bss-45.")] = "file",
+    source_system: Annotated[str, typer.Option(help="The system that took these orders; file-NODE if left out.")] = "",
 ) -> None:
     """Take in order records from a CSV file, here and at the other level. Repeating it changes nothing."""
-    if not 0 < len(source_system) <= SOURCE_SYSTEM_CHARS_MAX:
-        raise invalid(f"--source-system must have 1 to {SOURCE_SYSTEM_CHARS_MAX} characters")
+    if len(source_system) > SOURCE_SYSTEM_CHARS_MAX:
+        raise invalid(f"--source-system must have at most {SOURCE_SYSTEM_CHARS_MAX} characters")
     settings = _settings(config)
     tell = report_orders if isinstance(settings, ProvinceSettings) else feed_orders
+    node = settings.code if isinstance(settings, ProvinceSettings) else HQ_NODE
+    source_system = source_system or f"file-{node}"
     key, clock = settings.federation_key(), clock_of(settings.clock_file)
     new, rejects = 0, list[str]()
     with _database(settings, config) as database:
         for page in order_pages(file):
             records = order_records(source_system, page.orders, key)
             with database.transaction("people.import_orders") as connection:
+                source_place.know(connection, source_system)
+                if node == HQ_NODE:
+                    sources.claim(connection, HQ_NODE, [source_system])
                 taken = new_orders(connection, records, clock.now())
                 tell(connection, taken, clock.now())
             new += len(taken)

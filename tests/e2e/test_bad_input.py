@@ -223,7 +223,7 @@ class TestFiles:
 
     def test_a_source_system_too_long_is_refused(self, refused: Refused, at: Path) -> None:
         refused("import", "orders", "people.csv", "--source-system", "x" * 33, "--config", "hq/hq.toml",
-                says="--source-system must have 1 to 32 characters")  # fmt: skip
+                says="--source-system must have at most 32 characters")  # fmt: skip
 
     def test_an_unknown_encoding_is_refused(self, refused: Refused, at: Path) -> None:
         refused(
