@@ -74,7 +74,7 @@ def _stand_in_environment(copy: Path) -> None:
     command = scripts / "liandong"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m deploy.cli.root "$@"\n')
     command.chmod(0o755)
-    for lock in ("requirements.lock", "requirements-dev.lock"):
+    for lock in ("requirements.lock", "requirements-streams.lock", "requirements-dev.lock"):
         script = f"cat {lock} pyproject.toml | cksum"
         summed = subprocess.run(["sh", "-c", script], cwd=copy, capture_output=True, check=True)
         (copy / ".venv" / f".installed-{lock}").write_bytes(summed.stdout)
