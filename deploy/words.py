@@ -70,7 +70,7 @@ WORDS: dict[str, Words] = {
     "where": Words("位置", "where"),
     "java": Words("Java", "Java"),
     "kafka_client": Words("Kafka 客户端", "Kafka client"),
-    "kafka_broker": Words("Kafka 服务器", "Kafka broker"),
+    "kafka_broker": Words("Kafka 服务端", "Kafka broker"),
     "spark": Words("Spark", "Spark"),
     "spark_connector": Words("Spark 的 Kafka 连接器", "Spark's Kafka connector"),
     "missing": Words("缺少, 获取:", "missing, get it with:"),

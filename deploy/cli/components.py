@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from deploy.cli.ask import Language
 from deploy.words import word
@@ -51,8 +51,9 @@ def fetch(
     from deploy.local.artifacts import fetch as fetch_jars
     from deploy.local.components import FETCHED
 
-    jars, begun, columns = FETCHED[component], time.perf_counter(), (TextColumn("{task.description}"), BarColumn())
-    with Progress(*columns, MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+    jars, begun, console = FETCHED[component], time.perf_counter(), Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(f"{jars.name} ({jars.megabytes} MB)", total=None)
         new = fetch_jars(jars, java.find(), lambda done, total: progress.update(bar, completed=done, total=total))
     seconds = f", {time.perf_counter() - begun:.0f} s" if new else ""
@@ -62,11 +63,12 @@ def fetch(
 
 
 def _show(found: list[Component], lang: Language) -> None:
-    table = Table("", word("component", lang), word("version", lang), word("where", lang), box=None)
+    where = Column(word("where", lang), overflow="fold")
+    table = Table("", word("component", lang), word("version", lang), where, box=None)
     for each in found:
         mark = "[green]✓[/green]" if each.state == "there" else "[red]✗[/red]"
         table.add_row(mark, word(each.name, lang), each.version, _where(each, lang))
-    Console(highlight=False).print(table, soft_wrap=True)
+    Console(highlight=False).print(table)
 
 
 def _where(each: Component, lang: Language) -> str:
