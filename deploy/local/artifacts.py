@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from common.kernel.refusal import Refusal, conflict, missing
-from deploy.local.cache import cache
+from deploy.local.cache import cache, made
 from deploy.local.java import Java, trusting_this_machine
 
 HERE = Path(__file__).parent
@@ -76,7 +76,6 @@ def fetch(jars: Jars, java: Java, tell: Tell = silent) -> bool:
 
     A killed fetch leaves a draft that the next one clears away, never half of a component.
     """
-    cache().mkdir(parents=True, exist_ok=True)
     with _alone(jars):
         if not flaw_of(jars):
             return False
@@ -103,7 +102,7 @@ def _flaw(directory: Path, listed: Mapping[str, str]) -> str:
 
 @contextmanager
 def _alone(jars: Jars) -> Iterator[None]:
-    with (cache() / f"{jars.name}.lock").open("w") as file:
+    with (made(cache()) / f"{jars.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

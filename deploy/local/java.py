@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 
 from common.kernel.refusal import missing
-from deploy.local.cache import cache
+from deploy.local.cache import cache, made
 
 JAVA_MIN = 17
 ANSWER_SECONDS = 30
@@ -89,7 +89,7 @@ def _shimmed(java: Path, release: str) -> Path:
     home = cache() / f"java-{release}-{zlib.crc32(bytes(java)):08x}"
     shim, draft = home / "bin" / "java", home / "bin" / f"java.{os.getpid()}"
     if not shim.is_file():
-        shim.parent.mkdir(parents=True, exist_ok=True)
+        made(shim.parent)
         draft.write_text(SHIM.format(java=shlex.quote(str(java))), encoding="utf-8")
         draft.chmod(0o755)
         draft.rename(shim)

@@ -76,6 +76,13 @@ def test_a_full_disk_is_told_before_anything_is_fetched(jars: Jars) -> None:
         artifacts.fetch(huge, NOBODYS_JAVA)
 
 
+def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(Refusal, match="Not a directory; set XDG_CACHE_HOME"):
+        artifacts.fetch(KAFKA, NOBODYS_JAVA)
+
+
 @pytest.mark.parametrize("jars", [KAFKA, SPARK_KAFKA], ids=lambda jars: jars.name)
 def test_every_line_of_a_list_names_one_jar_and_its_sum(jars: Jars) -> None:
     for path, digest in jars.listed.items():
