@@ -101,7 +101,7 @@ class Broker:
         with self.log.open("ab") as log:
             self._began = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - the Java found, the jars verified
-                self._command(HEAP, "kafka.Kafka", str(self._settings)),
+                self._command("kafka.Kafka", str(self._settings)),
                 cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
@@ -146,7 +146,7 @@ class Broker:
 
     def _command(self, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={(self._directory / 'log4j2.properties').as_uri()}"
-        return [self._java.command, "-cp", os.pathsep.join(map(str, self._jars)), logging, *arguments]
+        return [self._java.command, HEAP, "-cp", os.pathsep.join(map(str, self._jars)), logging, *arguments]
 
     def _format(self) -> None:
         """Once; a format cut short is done again."""
