@@ -144,6 +144,21 @@ def test_a_killed_fetch_leaves_nothing_half_and_two_at_once_fetch_once(tmp_path:
 
 
 @pytest.mark.slow
+def test_a_fetched_jar_that_is_not_the_listed_one_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = next(path for path in SPARK_KAFKA.listed if "commons-pool2" in path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(artifacts, "HERE", tmp_path)
+    (tmp_path / "pool-1.sha256").write_text(f"{'0' * 64}  {path}\n")
+    jars, steps = Jars("pool-1", 1, "spark"), list[tuple[int, int]]()
+    with pytest.raises(Refusal, match=f"not what pool-1.sha256 lists: .*{re.escape(path)} has SHA-256"):
+        artifacts.fetch(jars, java.find(), lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (2, 2)
+    assert not jars.place.exists()
+
+
+@pytest.mark.slow
 def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
     refused = _fetching(tmp_path, proxy="-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=9")
     said = refused.communicate()[1]
