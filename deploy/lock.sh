@@ -1,8 +1,9 @@
 #!/bin/sh
-# Rewrites the two requirement locks from pyproject.toml. Needs `uv`; keeps hashes, names no download address.
+# Rewrites the requirement locks from pyproject.toml. Needs `uv`; keeps hashes, names no download address.
 set -eu
 cd "$(dirname "$0")/.."
-for lock in "requirements.lock" "requirements-dev.lock --extra dev"; do
+for lock in "requirements.lock" "requirements-streams.lock --extra kafka --extra java --extra spark" \
+    "requirements-dev.lock --extra dev"; do
     # shellcheck disable=SC2086
     uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-header \
         --no-annotate --extra build -o $lock

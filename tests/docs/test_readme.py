@@ -74,7 +74,7 @@ def _stand_in_environment(copy: Path) -> None:
     command = scripts / "liandong"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m deploy.cli.root "$@"\n')
     command.chmod(0o755)
-    for lock in ("requirements.lock", "requirements-dev.lock"):
+    for lock in ("requirements.lock", "requirements-streams.lock", "requirements-dev.lock"):
         script = f"cat {lock} pyproject.toml | cksum"
         summed = subprocess.run(["sh", "-c", script], cwd=copy, capture_output=True, check=True)
         (copy / ".venv" / f".installed-{lock}").write_bytes(summed.stdout)
@@ -119,6 +119,8 @@ def test_every_command_shown_exists_with_its_options(path: Path) -> None:
 def _check(words: list[str]) -> None:
     command, rest = typer.main.get_command(app), words[1:]
     while hasattr(command, "commands"):
+        if not rest and command.invoke_without_command:
+            break
         assert rest, f"{shlex.join(words)} names no command"
         assert rest[0] in command.commands, f"{shlex.join(words)}: there is no command {rest[0]}"
         command, rest = command.commands[rest[0]], rest[1:]
