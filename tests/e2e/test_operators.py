@@ -352,7 +352,7 @@ def _check_orders_went_both_ways(hands: Hands) -> None:
         url = hands._stores.get(node) or f"sqlite:///{hands.root / node / 'data' / file}"
         engine = create_engine(url)
         with engine.connect() as connection:
-            query = text("SELECT count(*) FROM order_record WHERE source_system = 'file'")
+            query = text("SELECT count(*) FROM order_record WHERE source_system IN ('file-hq', 'file-45')")
             assert connection.execute(query).scalar() == wanted, node
         engine.dispose()
 

@@ -21,7 +21,7 @@ from deploy.simulation.world import Ended
 from hq.store.uplink import Mirrors
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 4_000
+SEEDS = 1_500
 """What two processors do in some four minutes."""
 NETWORK = ["loss", "repeat", "late", "stream break", "partition", "one-way partition"]
 NODES = [
