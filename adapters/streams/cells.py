@@ -1,0 +1,216 @@
+"""One source's column, whatever way it wrote it, as a column of the catalogue's kind, and the rows that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from common.kernel.columns import Mask
+from common.kernel.event import ABSENT, EXACT_MAX, FLAG_ABSENT, TEXT_CHARS_MAX, Column, Field, Kind, Texts
+
+MILLIS = pa.timestamp("ms", "UTC")
+_RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$"
+_WHOLE = r"^[+-]?\d{1,18}$"
+_DECIMAL = r"^[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?$"
+_CONTROL = r"[\x00-\x1f\x7f]"
+_PRINTABLE = r"^[!-~]*$"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """`there` and `misfit` are None where they hold of every row and of none."""
+
+    column: Column
+    there: Mask | None = None
+    misfit: Mask | None = None
+    out: Mask | None = None
+    """Of the kind, but out of bounds."""
+
+
+def convert(field: Field, cells: pa.Array) -> Cells:
+    return _CONVERTERS[field.kind](field, cells)
+
+
+def cast_or_null(cells: pa.Array, cast: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """`cast` of every cell it takes, NULL for the others, found by halving."""
+    try:
+        return cast(cells)
+    except pa.ArrowInvalid:
+        if len(cells) == 1:
+            return pa.nulls(1, cast(cells.slice(0, 0)).type)
+    middle = len(cells) // 2
+    return pa.concat_arrays([cast_or_null(cells.slice(0, middle), cast), cast_or_null(cells.slice(middle), cast)])
+
+
+def there(cells: pa.Array) -> Mask | None:
+    return cells.is_valid().to_numpy(zero_copy_only=False) if cells.null_count else None
+
+
+def times(cells: pa.Array) -> pa.Array:
+    """Texts of RFC 3339, or timestamps with a zone, as milliseconds; NULL for what is neither."""
+    if pa.types.is_timestamp(cells.type) and cells.type.tz:
+        return pc.cast(cells, MILLIS, safe=False)
+    if not is_text(cells.type):
+        return pa.nulls(len(cells), MILLIS)
+    try:
+        found = pc.cast(cells, MILLIS)
+    except pa.ArrowInvalid:
+        written = _matching(cells, _RFC_3339)
+        found = cast_or_null(pc.utf8_upper(written), lambda some: pc.cast(some, pa.timestamp("us", "UTC")))
+        return pc.cast(found, MILLIS, safe=False)
+    # The cast also takes times without seconds; they all are 17 to 22 characters long, and the full ones 20 or more.
+    return found if (pc.min(pc.binary_length(cells)).as_py() or 20) >= 20 else _strict(cells, found)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _strict(cells: pa.Array, found: pa.Array) -> pa.Array:
+    return pc.if_else(pc.match_substring_regex(cells, _RFC_3339), found, pa.scalar(None, MILLIS))
+
+
+def _matching(cells: pa.Array, pattern: str) -> pa.Array:
+    return pc.if_else(pc.match_substring_regex(cells, pattern), cells, pa.scalar(None, cells.type))
+
+
+def _time(field: Field, cells: pa.Array) -> Cells:
+    found = times(cells)
+    return _bounded(field, cells, found, pc.cast(found, pa.int64()), ABSENT)
+
+
+def _int(field: Field, cells: pa.Array) -> Cells:
+    if is_text(cells.type):
+        values = pc.cast(_matching(cells, _WHOLE), pa.int64())
+    elif pa.types.is_floating(cells.type):
+        return _whole_floats(field, cells)
+    elif pa.types.is_integer(cells.type):
+        values = cast_or_null(cells, lambda some: pc.cast(some, pa.int64()))
+    else:
+        values = pa.nulls(len(cells), pa.int64())
+    return _bounded(field, cells, values, values, ABSENT)
+
+
+def _whole_floats(field: Field, cells: pa.Array) -> Cells:
+    """JSON has one kind of number: up to 2^53 - 1 a double holds whole ones exactly."""
+    values, filled = _filled(cells, 0.0), there(cells)
+    with np.errstate(invalid="ignore"):
+        exact = np.abs(values) <= EXACT_MAX
+        whole = values.astype(np.int64)
+        misfit = exact & (whole != values)
+        misfit |= np.isnan(values)
+    out = ~exact & ~misfit | _outside(field, values)
+    if filled is not None:
+        whole[~filled] = ABSENT
+        out, misfit = out & filled, misfit & filled
+    return Cells(whole, filled, _some(misfit), _some(out))
+
+
+def _number(field: Field, cells: pa.Array) -> Cells:
+    if is_text(cells.type):
+        values = pc.cast(_matching(cells, _DECIMAL), pa.float64())
+    elif pa.types.is_floating(cells.type) or pa.types.is_integer(cells.type) or pa.types.is_decimal(cells.type):
+        values = pc.cast(cells, pa.float64(), safe=False)
+    else:
+        values = pa.nulls(len(cells), pa.float64())
+    return _bounded(field, cells, values, values, float("nan"))
+
+
+def _bounded(field: Field, cells: pa.Array, found: pa.Array, values: pa.Array, absent: float) -> Cells:
+    filled, fits = there(cells), there(found)
+    misfit = None if fits is None else ~fits & (True if filled is None else filled)
+    column = _filled(values, absent)
+    out = _outside(field, column)
+    if fits is not None:
+        out &= fits
+    return Cells(column, filled, _some(misfit), _some(out))
+
+
+def _outside(field: Field, values: Any) -> Mask:
+    outside = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=np.bool_)
+    if field.low is not None:
+        outside |= values < field.low
+    if field.high is not None:
+        outside |= values > field.high
+    return outside
+
+
+def _flag(field: Field, cells: pa.Array) -> Cells:
+    if is_text(cells.type):
+        lower = pc.utf8_lower(cells)
+        told = pc.is_in(lower, pa.array(["true", "false", "0", "1"], cells.type))
+        values = pc.if_else(told, pc.is_in(lower, pa.array(["true", "1"], cells.type)), pa.scalar(None, pa.bool_()))
+    elif pa.types.is_boolean(cells.type):
+        values = cells
+    else:
+        values = pa.nulls(len(cells), pa.bool_())
+    return _bounded(field, cells, values, pc.cast(values, pa.int8()), FLAG_ABSENT)
+
+
+def _text(field: Field, cells: pa.Array) -> Cells:
+    if pa.types.is_dictionary(cells.type) and is_text(cells.type.value_type):
+        coded = cells
+    elif is_text(cells.type):
+        coded = pc.dictionary_encode(cells)
+    else:
+        empty = Texts(np.zeros(len(cells), dtype=np.uint32), ("",))
+        return Cells(empty, there(cells), _some(_or_all(there(cells), len(cells))))
+    words = pc.fill_null(pc.cast(coded.dictionary, pa.string()), "")
+    refs = _filled(pc.cast(coded.indices, pa.int64()), -1)
+    spelled = tuple(words.to_pylist())
+    if coded.indices.null_count or coded.dictionary.null_count:
+        refs, spelled = np.where(refs < 0, len(spelled), refs), (*spelled, "")
+        words = pa.concat_arrays([words, pa.array([""])])
+    texts = Texts(refs.astype(np.uint32), spelled)
+    return _text_bounds(field, texts, words)
+
+
+def _text_bounds(field: Field, texts: Texts, words: pa.Array) -> Cells:
+    """An empty text counts as absent."""
+    lengths = pc.utf8_length(words).to_numpy(zero_copy_only=False)
+    misfit = pc.match_substring_regex(words, _CONTROL).to_numpy(zero_copy_only=False)
+    if field.kind is Kind.CODE:
+        misfit = ~pc.match_substring_regex(words, _PRINTABLE).to_numpy(zero_copy_only=False)
+    out = lengths > (TEXT_CHARS_MAX if field.high is None else field.high)
+    if field.one_of:
+        out |= ~pc.is_in(words, pa.array([*field.one_of, ""])).to_numpy(zero_copy_only=False)
+    filled, refs = lengths > 0, texts.refs
+    return Cells(texts, _all_or(filled, refs), _any_or(misfit, refs), _any_or(out, refs))
+
+
+def _all_or(by_word: Mask, refs: Any) -> Mask | None:
+    return None if by_word.all() else by_word[refs]
+
+
+def _any_or(by_word: Mask, refs: Any) -> Mask | None:
+    return by_word[refs] if by_word.any() else None
+
+
+def _or_all(mask: Mask | None, count: int) -> Mask:
+    return np.ones(count, dtype=np.bool_) if mask is None else mask
+
+
+def _some(mask: Mask | None) -> Mask | None:
+    return mask if mask is not None and mask.any() else None
+
+
+def _filled(values: pa.Array, absent: float) -> Any:
+    if values.null_count:
+        values = pc.fill_null(values, pa.scalar(absent, values.type))
+        return values.to_numpy(zero_copy_only=False)
+    return values.to_numpy(zero_copy_only=False)
+
+
+_CONVERTERS: dict[Kind, Callable[[Field, pa.Array], Cells]] = {
+    Kind.INT: _int,
+    Kind.NUMBER: _number,
+    Kind.TEXT: _text,
+    Kind.CODE: _text,
+    Kind.TIME: _time,
+    Kind.FLAG: _flag,
+}
