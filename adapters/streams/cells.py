@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.kernel.columns import Mask
+from common.kernel.columns import Mask, Refs
 from common.kernel.event import ABSENT, EXACT_MAX, FLAG_ABSENT, TEXT_CHARS_MAX, Column, Field, Kind, Texts
 
 MILLIS = pa.timestamp("ms", "UTC")
 _RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$"
 _WHOLE = r"^[+-]?\d{1,18}$"
 _DECIMAL = r"^[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?$"
-_CONTROL = r"[\x00-\x1f\x7f]"
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 _PRINTABLE = r"^[!-~]*$"
+REMEMBERED_WORDS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _int(field: Field, cells: pa.Array) -> Cells:
 
 def _whole_floats(field: Field, cells: pa.Array) -> Cells:
     """JSON has one kind of number: up to 2^53 - 1 a double holds whole ones exactly."""
-    values, filled = _filled(cells, 0.0), there(cells)
+    values, filled = filled_up(cells, 0.0), there(cells)
     with np.errstate(invalid="ignore"):
         exact = np.abs(values) <= EXACT_MAX
         whole = values.astype(np.int64)
@@ -122,13 +124,26 @@ def _number(field: Field, cells: pa.Array) -> Cells:
 
 
 def _bounded(field: Field, cells: pa.Array, found: pa.Array, values: pa.Array, absent: float) -> Cells:
-    filled, fits = there(cells), there(found)
-    misfit = None if fits is None else ~fits & (True if filled is None else filled)
-    column = _filled(values, absent)
-    out = _outside(field, column)
-    if fits is not None:
+    filled = there(cells)
+    fits = filled if found is cells else there(found)
+    misfit = None if fits is None or fits is filled else ~fits & (True if filled is None else filled)
+    out = None if _within(field, values) else _outside(field, filled_up(values, absent))
+    if out is not None and fits is not None:
         out &= fits
-    return Cells(column, filled, _some(misfit), _some(out))
+    return Cells(filled_up(values, absent), filled, _some(misfit), _some(out))
+
+
+def _within(field: Field, values: pa.Array) -> bool:
+    """Whether all are, by the smallest and the greatest of them."""
+    if pa.types.is_boolean(values.type) or (field.low is None and field.high is None):
+        return not pa.types.is_floating(values.type)
+    bounds = pc.min_max(values)
+    low, high = bounds["min"].as_py(), bounds["max"].as_py()
+    if low is None:
+        return True
+    if pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
+        return False
+    return bool((field.low is None or low >= field.low) and (field.high is None or high <= field.high))
 
 
 def _outside(field: Field, values: Any) -> Mask:
@@ -160,35 +175,44 @@ def _text(field: Field, cells: pa.Array) -> Cells:
     else:
         empty = Texts(np.zeros(len(cells), dtype=np.uint32), ("",))
         return Cells(empty, there(cells), _some(_or_all(there(cells), len(cells))))
-    words = pc.fill_null(pc.cast(coded.dictionary, pa.string()), "")
-    refs = _filled(pc.cast(coded.indices, pa.int64()), -1)
-    spelled = tuple(words.to_pylist())
-    if coded.indices.null_count or coded.dictionary.null_count:
-        refs, spelled = np.where(refs < 0, len(spelled), refs), (*spelled, "")
-        words = pa.concat_arrays([words, pa.array([""])])
-    texts = Texts(refs.astype(np.uint32), spelled)
-    return _text_bounds(field, texts, words)
+    return _text_cells(field, *_coded(coded))
 
 
-def _text_bounds(field: Field, texts: Texts, words: pa.Array) -> Cells:
+def _coded(coded: pa.Array) -> tuple[Refs, tuple[str, ...]]:
+    """Positions and words; NULL is a last, empty word."""
+    words, indices = tuple(coded.dictionary.to_pylist()), coded.indices
+    if coded.dictionary.null_count:
+        words = tuple(word or "" for word in words)
+    if indices.null_count:
+        words, indices = (*words, ""), pc.fill_null(pc.cast(indices, pa.int32()), len(words))
+    return indices.to_numpy(zero_copy_only=False).astype(np.uint32), words
+
+
+def _text_cells(field: Field, refs: Refs, words: tuple[str, ...]) -> Cells:
     """An empty text counts as absent."""
-    lengths = pc.utf8_length(words).to_numpy(zero_copy_only=False)
-    misfit = pc.match_substring_regex(words, _CONTROL).to_numpy(zero_copy_only=False)
-    if field.kind is Kind.CODE:
-        misfit = ~pc.match_substring_regex(words, _PRINTABLE).to_numpy(zero_copy_only=False)
+    judge = _judged if len(words) <= REMEMBERED_WORDS else _judged.__wrapped__
+    filled, misfit, out = judge(field, words)
+    return Cells(Texts(refs, words), None if filled is None else filled[refs], _of(misfit, refs), _of(out, refs))
+
+
+def _of(by_word: Mask | None, refs: Refs) -> Mask | None:
+    return None if by_word is None else _some(by_word[refs])
+
+
+@lru_cache(maxsize=1024)
+def _judged(field: Field, words: tuple[str, ...]) -> tuple[Mask | None, Mask | None, Mask | None]:
+    """Which words are there, which are not of the kind, which are out of bounds; None as in `Cells`.
+
+    Batches of one source have the same few words again and again.
+    """
+    spelled = pa.array(words, pa.string())
+    lengths = pc.utf8_length(spelled).to_numpy(zero_copy_only=False)
+    printable = pc.match_substring_regex(spelled, _PRINTABLE if field.kind is Kind.CODE else _NO_CONTROL)
     out = lengths > (TEXT_CHARS_MAX if field.high is None else field.high)
     if field.one_of:
-        out |= ~pc.is_in(words, pa.array([*field.one_of, ""])).to_numpy(zero_copy_only=False)
-    filled, refs = lengths > 0, texts.refs
-    return Cells(texts, _all_or(filled, refs), _any_or(misfit, refs), _any_or(out, refs))
-
-
-def _all_or(by_word: Mask, refs: Any) -> Mask | None:
-    return None if by_word.all() else by_word[refs]
-
-
-def _any_or(by_word: Mask, refs: Any) -> Mask | None:
-    return by_word[refs] if by_word.any() else None
+        out |= ~pc.is_in(spelled, pa.array([*field.one_of, ""])).to_numpy(zero_copy_only=False)
+    filled = None if lengths.all() else lengths > 0
+    return filled, _some(~printable.to_numpy(zero_copy_only=False)), _some(out)
 
 
 def _or_all(mask: Mask | None, count: int) -> Mask:
@@ -199,10 +223,10 @@ def _some(mask: Mask | None) -> Mask | None:
     return mask if mask is not None and mask.any() else None
 
 
-def _filled(values: pa.Array, absent: float) -> Any:
+def filled_up(values: pa.Array, absent: float) -> Any:
+    """As numpy, `absent` where there is NULL."""
     if values.null_count:
         values = pc.fill_null(values, pa.scalar(absent, values.type))
-        return values.to_numpy(zero_copy_only=False)
     return values.to_numpy(zero_copy_only=False)
 
 

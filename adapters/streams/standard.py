@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adapters.streams.cells import Cells, cast_or_null, convert, is_text, times
+from adapters.streams.cells import Cells, cast_or_null, convert, filled_up, is_text, times
 from common.kernel.columns import Keys, Mask
 from common.kernel.dead_letter import DeadLetter, DeadLetters, DeadReason, dead_letter, gathered
 from common.kernel.event import Column, EventIds, Events, EventType, Millis
@@ -136,7 +136,7 @@ def _ids(rows: Rows, faults: _Faults) -> EventIds:
         return np.zeros(len(rows), dtype=np.uint64)
     coded = sources if pa.types.is_dictionary(sources.type) else pc.dictionary_encode(sources)
     salts = [salt(word) if word and len(word.encode()) <= SOURCE_BYTES_MAX else 0 for word in coded.dictionary.to_pylist()]
-    seeds = np.array([*salts, 0], dtype=np.uint64)[pc.fill_null(pc.cast(coded.indices, pa.int64()), len(salts)).to_numpy()]
+    seeds = np.array([*salts, 0], dtype=np.uint64)[filled_up(coded.indices, len(salts))]
     faults.add(seeds == 0, DeadReason.ID_INVALID, f"source: missing, empty or over {SOURCE_BYTES_MAX} bytes")
     offsets, data = _buffers(texts)
     sizes = np.diff(offsets)
@@ -164,7 +164,7 @@ def _keys(rows: Rows, edge: Edge, faults: _Faults) -> Keys:
     if rows.numbers:
         return _keys_of_numbers(cells, edge, faults)
     numbers = _decimal(cells)
-    keys: Keys = pc.fill_null(numbers, -1).to_numpy(zero_copy_only=False)
+    keys: Keys = filled_up(numbers, -1)
     faults.add(keys < 0, DeadReason.SUBJECT_INVALID, "subject: missing, or no subscriber key in decimal")
     return keys
 
@@ -205,7 +205,7 @@ def _at(rows: Rows, edge: Edge, faults: _Faults) -> Millis:
     if cells is None:
         faults.everywhere(DeadReason.TIME_INVALID, "time: missing")
         return np.zeros(len(rows), dtype=np.int64)
-    at: Millis = pc.fill_null(pc.cast(times(cells), pa.int64()), -1).to_numpy(zero_copy_only=False)
+    at: Millis = filled_up(pc.cast(times(cells), pa.int64()), -1)
     why = "time: missing, or no RFC 3339 time with its offset since the year 2000"
     faults.add(at < YEAR_2000, DeadReason.TIME_INVALID, why)
     ahead = f"time: more than {FUTURE_SECONDS_MAX} seconds ahead of this node's clock"
