@@ -65,6 +65,22 @@ WORDS: dict[str, Words] = {
     "policy_ahead": Words("版本高于总部, 请在总部重新下发", "newer than HQ's: apply the policy at HQ again"),
     "policy_objection": Words("无法执行, 沿用旧版本:", "cannot apply, keeps the one before:"),
     "checks": Words("项核对全部成立", "checks all hold"),
+    "events": Words("事件", "events"),
+    "records": Words("条记录", "records"),
+    "dead_letters": Words("死信", "dead letters"),
+    "line": Words("行", "line"),
+    "event_type": Words("事件类型", "event type"),
+    "event_types": Words("事件类型", "types"),
+    "event_class": Words("事件类", "class"),
+    "event_field": Words("字段", "field"),
+    "event_kind": Words("类型", "kind"),
+    "event_required": Words("必填", "required"),
+    "event_bounds": Words("范围", "bounds"),
+    "event_unit": Words("单位", "unit"),
+    "event_more": Words(
+        "liandong events types NAME 显示字段与示例", "liandong events types NAME shows fields and an example"
+    ),
+    "written": Words("条事件已写入", "events written to"),
     "broken_checks": Words("核对不成立", "checks that do not hold"),
 }
 

@@ -21,7 +21,8 @@ RECORD_BYTES_MAX = 1 << 20
 BLOCK_BYTES = 1 << 20
 PART_ROWS = 256
 """The bad ones are looked for in parts of so many: each costs its part a few parses more."""
-_OPEN, _CLOSE, _LINE_END = b"{}\n"
+_OPEN, _CLOSE = b"{}"
+_BLANKS = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ def parse(values: Sequence[bytes], schema: pa.Schema) -> JsonRows:
     sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
     good = (sizes >= 2) & (sizes <= RECORD_BYTES_MAX)
     lines = _Lines.of(values, sizes, good)
+    if not lines.shaped().all():
+        values = [value.strip(_BLANKS) for value in values]
+        sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
+        good &= sizes >= 2
+        lines = _Lines.of(values, sizes, good)
     good[lines.rows[~lines.shaped()]] = False
     good[lines.rows[lines.not_utf8()]] = False
     if len(lines.rows) != int(good.sum()):

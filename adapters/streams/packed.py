@@ -5,7 +5,6 @@ The columns are id, source, subject, time and the type's fields; the schema's me
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from adapters.streams.cells import MILLIS
 from adapters.streams.json_rows import RECORD_BYTES_MAX
-from adapters.streams.standard import Decoded, Edge, Rows, merged, standardise
+from adapters.streams.standard import Decoded, Edge, Rows, merged, raw_of, standardise
 from common.kernel.dead_letter import DeadLetters, DeadReason, dead_letter
 from common.kernel.event import EventType, Kind
 from common.kernel.event_catalogue import BY_WIRE_NAME
@@ -83,7 +82,7 @@ def rows_of(batch: pa.RecordBatch, position: int, edge: Edge, value: bytes = b""
         return Decoded((), DeadLetters())
     positions = np.full(batch.num_rows, position, dtype=np.int64)
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    return standardise(event_type, Rows(columns, positions, lambda row: _row(batch, row)), edge)
+    return standardise(event_type, Rows(columns, positions, raw_of(columns)), edge)
 
 
 def _only_batch(value: bytes) -> pa.RecordBatch:
@@ -116,14 +115,6 @@ def _same(found: pa.DataType, wanted: pa.DataType) -> bool:
     if wanted != WORDS:
         return bool(found == wanted)
     return bool(found == pa.string() or (pa.types.is_dictionary(found) and found.value_type == pa.string()))
-
-
-def _row(batch: pa.RecordBatch, row: int) -> bytes:
-    cells = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        cell = column.slice(row, 1)
-        cells[name] = str(cell[0]) if pa.types.is_timestamp(cell.type) else cell[0].as_py()
-    return json.dumps(cells, ensure_ascii=False, default=str).encode()
 
 
 def _dead(value: bytes, position: int, reason: DeadReason, why: str) -> Decoded:

@@ -14,7 +14,6 @@ from adapters.streams.cells import MILLIS
 from adapters.streams.packed import schema_of
 from common.kernel.columns import Keys
 from common.kernel.event import EventType, Field, Kind
-from common.kernel.event_catalogue import CATALOGUE
 from common.kernel.keyed_hash import mix, salt
 from common.kernel.subscriber import KEY_BITS
 
@@ -22,6 +21,9 @@ BATCH_ROWS = 5_000
 """A batch packs into well under a record's largest size."""
 ABSENT_SHARE = 0.1
 WORDS_COUNT = 24
+EXAMPLE_AT = 1_772_323_200_000
+"""2026-03-01 08:00 in Beijing."""
+EXAMPLE_KEY = 4_815_162_342_108
 SOURCE = "simulator/{node}/{name}"
 SHARES = {"data_used": 30.0, "url_visit": 12.0, "voice_call": 8.0, "out_of_province": 3.0, "third_party_app": 6.0}
 """How often a type comes in a mixture; 1 where it is not named."""
@@ -54,10 +56,6 @@ def population(count: int, seed: int) -> Keys:
     """Subscriber keys that look like any others."""
     hashes = mix(np.arange(count, dtype=np.int64), salt("people", seed))
     return (hashes >> np.uint64(64 - KEY_BITS)).astype(np.int64)
-
-
-def mixture() -> tuple[EventType, ...]:
-    return CATALOGUE
 
 
 def batches(plan: Plan, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:

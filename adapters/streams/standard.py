@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -119,6 +120,18 @@ def merged(parts: Sequence[Decoded]) -> Decoded:
         tuple(events for part in parts for events in part.events),
         gathered(letter for part in parts for letter in part.dead),
     )
+
+
+def raw_of(columns: Mapping[str, pa.Array]) -> Raw:
+    """Records that came as columns, told as JSON."""
+
+    def raw(row: int) -> bytes:
+        cells = {name: column[row] for name, column in columns.items()}
+        # A timestamp need not be one that Python can hold.
+        plain = {name: str(c) if pa.types.is_timestamp(c.type) else c.as_py() for name, c in cells.items()}
+        return json.dumps(plain, ensure_ascii=False, default=str).encode(errors="replace")
+
+    return raw
 
 
 def _letters(rows: Rows, faults: _Faults) -> list[DeadLetter]:
