@@ -64,7 +64,9 @@ def show_linted(linted: Linted, language: str, console: Console) -> None:
     for reason, count in linted.reasons.most_common():
         lines = ", ".join(map(str, linted.lines[reason])) + (" …" if count > LINES_SHOWN else "")
         said = DEAD_REASONS[reason].said(language)
-        console.print(f"[red]✗[/red] {count:,} {reason.name} ({said}): {word('line', language)} {lines}", highlight=False)
+        console.print(
+            f"[red]✗[/red] {count:,} {reason.name} ({said}): {word('line', language)} {lines}", highlight=False
+        )
         why = next((letter.why for letter in linted.first if letter.reason is reason), "")
         console.print(f"    {why}" if why else "", highlight=False, markup=False)
     total, dead = linted.types.total(), linted.reasons.total()

@@ -72,9 +72,7 @@ def decode(messages: Sequence[Message], edge: Edge) -> Decoded:
     return merged(parts)
 
 
-def decode_structured(
-    values: Sequence[bytes], edge: Edge, positions: NDArray[np.int64] | None = None
-) -> Decoded:
+def decode_structured(values: Sequence[bytes], edge: Edge, positions: NDArray[np.int64] | None = None) -> Decoded:
     """Whole events, one a value. `positions` say where each stood, in place of 0, 1, 2, …."""
     batch = _Batch(values, np.arange(len(values)) if positions is None else positions, edge)
     return _rounds(batch, _types_seen(values))
@@ -211,8 +209,10 @@ def _fault(value: bytes, position: int) -> tuple[EventType | None, DeadLetter | 
         reason = DeadReason.SUBJECT_INVALID if wrong == ["subject"] else DeadReason.NOT_CLOUDEVENT
         return None, dead_letter(position, reason, f"{', '.join(wrong)}: must be text", value)
     if event_type is None:
-        why = "type: missing" if name is None else _unknown(name)
-        return None, dead_letter(position, DeadReason.UNKNOWN_TYPE, why, value)
+        told = (
+            (DeadReason.NOT_CLOUDEVENT, "type: missing") if name is None else (DeadReason.UNKNOWN_TYPE, _unknown(name))
+        )
+        return None, dead_letter(position, *told, value)
     if found := data_fault(event_type, event.get("data")):
         return None, dead_letter(position, *found, value)
     return event_type, None
@@ -339,7 +339,11 @@ def encode_binary(batch: pa.RecordBatch) -> list[Message]:
     """Events of a packed batch, each as data under headers."""
     fields, envelope = _encoded_members(batch)
     values = pc.binary_join_element_wise("{", *_joined(fields), "}", "").to_pylist()
-    fixed = [("ce_specversion", SPECVERSION.encode()), ("ce_type", _wire_name(batch).encode()), (CONTENT_TYPE, JSON.encode())]
+    fixed = [
+        ("ce_specversion", SPECVERSION.encode()),
+        ("ce_type", _wire_name(batch).encode()),
+        (CONTENT_TYPE, JSON.encode()),
+    ]
     names = [f"{HEADER_PREFIX}{name}" for name, _ in envelope]
     rows = zip(*([json.loads(cell) for cell in cells.to_pylist()] for _, cells in envelope), strict=True)
     return [
@@ -372,7 +376,9 @@ def _joined(members_of: Iterable[tuple[str, pa.Array]]) -> list[pa.Array]:
 
 def _json_cells(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
-        words = [None if word is None else json.dumps(word, ensure_ascii=False) for word in column.dictionary.to_pylist()]
+        words = [
+            None if word is None else json.dumps(word, ensure_ascii=False) for word in column.dictionary.to_pylist()
+        ]
         return pa.array(words, pa.string()).take(column.indices)
     if pa.types.is_string(column.type):
         return pa.array([None if text is None else json.dumps(text, ensure_ascii=False) for text in column.to_pylist()])

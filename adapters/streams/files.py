@@ -180,11 +180,8 @@ def _packed(path: Path, edge: Edge) -> Iterator[Decoded]:
         while file.tell() < file.size():
             begin = file.tell()
             try:
-                with pa.ipc.open_stream(file) as reader:
-                    batch = reader.read_next_batch()
-                    next(iter(reader), None)
-                batch.validate(full=True)
-            except (pa.ArrowInvalid, OSError, StopIteration):
+                batch = packed.next_batch(file)
+            except packed.UNREADABLE:
                 why = f"no whole Arrow stream from byte {begin} of the file on"
                 yield Decoded((), DeadLetters((dead_letter(first, DeadReason.TRUNCATED, why, b""),)))
                 return

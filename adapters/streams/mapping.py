@@ -219,7 +219,9 @@ def _translated(values: Mapping[str, Word], cells: pa.Array) -> pa.Array:
 
 def _scaled(cells: pa.Array, factor: float, *, whole: bool) -> pa.Array:
     if is_text(cells.type):
-        cells = pc.if_else(pc.match_substring_regex(cells, r"^[+-]?\d{1,18}(\.\d{1,18})?$"), cells, pa.scalar(None, pa.string()))
+        cells = pc.if_else(
+            pc.match_substring_regex(cells, r"^[+-]?\d{1,18}(\.\d{1,18})?$"), cells, pa.scalar(None, pa.string())
+        )
     product = pc.multiply(pc.cast(cells, pa.float64()), factor)
     return pc.round(product) if whole else product
 

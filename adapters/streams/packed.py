@@ -22,6 +22,9 @@ CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 TYPE_KEY = b"type"
 WORDS = pa.dictionary(pa.int32(), pa.string())
 
+UNREADABLE = (pa.ArrowException, OSError, MemoryError, StopIteration, UnicodeDecodeError)
+"""What the library says of bytes that are no stream."""
+
 _ARROW: dict[Kind, pa.DataType] = {
     Kind.INT: pa.int64(),
     Kind.NUMBER: pa.float64(),
@@ -64,8 +67,8 @@ def _record(value: bytes, position: int, edge: Edge) -> Decoded:
         why = f"the record has {len(value)} bytes, at most {RECORD_BYTES_MAX} are taken"
         return _dead(value, position, DeadReason.TOO_LARGE, why)
     try:
-        batch = _only_batch(value)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, EOFError, StopIteration, UnicodeDecodeError):
+        batch = next_batch(value)
+    except UNREADABLE:
         why = f"no whole Arrow stream with one record batch in {len(value)} bytes"
         return _dead(value, position, DeadReason.TRUNCATED, why)
     return rows_of(batch, position, edge, value)
@@ -85,12 +88,14 @@ def rows_of(batch: pa.RecordBatch, position: int, edge: Edge, value: bytes = b""
     return standardise(event_type, Rows(columns, positions, raw_of(columns)), edge)
 
 
-def _only_batch(value: bytes) -> pa.RecordBatch:
-    with pa.ipc.open_stream(value) as reader:
+def next_batch(source: bytes | pa.NativeFile) -> pa.RecordBatch:
+    """The one batch of the stream that begins here. Raises one of UNREADABLE."""
+    with pa.ipc.open_stream(source) as reader:
         batch = reader.read_next_batch()
         if next(iter(reader), None) is not None:
             raise pa.ArrowInvalid("more than one record batch")
-    # What came over the wire may lie about its own offsets and indices.
+    # What came over the wire may lie about its own names, offsets and indices.
+    str(batch.schema.names)
     batch.validate(full=True)
     return batch
 

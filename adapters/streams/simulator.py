@@ -123,7 +123,12 @@ def example(event_type: EventType, start: int, key: int) -> pa.RecordBatch:
     """The catalogue's example as a batch of one event."""
     cells = {name: _moment(value, field.kind) for (name, value), field in
              zip(event_type.example.items(), event_type.fields, strict=True)}  # fmt: skip
-    envelope = {"id": "example-1", "source": SOURCE.format(node="45", name=event_type.name), "subject": key, "time": start}
+    envelope = {
+        "id": "example-1",
+        "source": SOURCE.format(node="45", name=event_type.name),
+        "subject": key,
+        "time": start,
+    }
     return pa.RecordBatch.from_pylist([envelope | cells], schema=schema_of(event_type))
 
 

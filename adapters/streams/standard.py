@@ -127,11 +127,15 @@ def raw_of(columns: Mapping[str, pa.Array]) -> Raw:
 
     def raw(row: int) -> bytes:
         cells = {name: column[row] for name, column in columns.items()}
-        # A timestamp need not be one that Python can hold.
-        plain = {name: str(c) if pa.types.is_timestamp(c.type) else c.as_py() for name, c in cells.items()}
+        plain = {name: _plain_cell(cell) for name, cell in cells.items()}
         return json.dumps(plain, ensure_ascii=False, default=str).encode(errors="replace")
 
     return raw
+
+
+def _plain_cell(cell: pa.Scalar) -> object:
+    """A timestamp need not be one that Python can hold."""
+    return (pc.cast(cell, pa.string()) if pa.types.is_timestamp(cell.type) else cell).as_py()
 
 
 def _letters(rows: Rows, faults: _Faults) -> list[DeadLetter]:
@@ -148,7 +152,9 @@ def _ids(rows: Rows, faults: _Faults) -> EventIds:
         faults.everywhere(DeadReason.ID_INVALID, "id, source: both must be there, as texts")
         return np.zeros(len(rows), dtype=np.uint64)
     coded = sources if pa.types.is_dictionary(sources.type) else pc.dictionary_encode(sources)
-    salts = [salt(word) if word and len(word.encode()) <= SOURCE_BYTES_MAX else 0 for word in coded.dictionary.to_pylist()]
+    salts = [
+        salt(word) if word and len(word.encode()) <= SOURCE_BYTES_MAX else 0 for word in coded.dictionary.to_pylist()
+    ]
     seeds = np.array([*salts, 0], dtype=np.uint64)[filled_up(coded.indices, len(salts))]
     faults.add(seeds == 0, DeadReason.ID_INVALID, f"source: missing, empty or over {SOURCE_BYTES_MAX} bytes")
     offsets, data = _buffers(texts)
@@ -165,8 +171,8 @@ def _buffers(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     texts = pc.fill_null(texts, "") if texts.null_count else texts
     texts = texts if pa.types.is_string(texts.type) else pc.cast(texts, pa.string())
     _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return places, np.frombuffer(data if data is not None else b"", dtype=np.uint8)
+    places = np.frombuffer(offsets, dtype=np.int32, count=len(texts) + 1, offset=texts.offset * 4)
+    return places.astype(np.int64), np.frombuffer(data if data is not None else b"", dtype=np.uint8)
 
 
 def _keys(rows: Rows, edge: Edge, faults: _Faults) -> Keys:
@@ -188,7 +194,7 @@ _MOBILE = r"^(?:\+?86|0086)?(1[3-9]\d{9})$"
 def _keys_of_numbers(cells: pa.Array, edge: Edge, faults: _Faults) -> Keys:
     if edge.keys_of is None:
         raise invalid("this source names people by number; give the federation key, so that numbers become keys")
-    texts = pc.replace_substring_regex(pc.cast(_plain(cells), pa.string()), r"[\s\-()]+", "")
+    texts = pc.replace_substring_regex(pc.cast(_unpointed(cells), pa.string()), r"[\s\-()]+", "")
     found = pc.struct_field(pc.extract_regex(texts, _MOBILE.replace("(1", "(?P<number>1")), "number")
     numbers = pc.fill_null(pc.cast(found, pa.int64()), 0).to_numpy(zero_copy_only=False)
     wrong = numbers == 0
@@ -199,7 +205,7 @@ def _keys_of_numbers(cells: pa.Array, edge: Edge, faults: _Faults) -> Keys:
     return keys
 
 
-def _plain(cells: pa.Array) -> pa.Array:
+def _unpointed(cells: pa.Array) -> pa.Array:
     """Numbers somebody wrote as numbers, without a point."""
     return cast_or_null(cells, lambda some: pc.cast(some, pa.int64())) if pa.types.is_floating(cells.type) else cells
 
@@ -251,5 +257,3 @@ def _whole_points(count: int, filled: Mapping[str, Mask | None], faults: _Faults
     parts = sum((every if filled[name] is None else filled[name]).astype(np.uint8) for name in POSITION)
     why = "data: longitude, latitude and coordinate_system belong together"
     faults.add((parts > 0) & (parts < len(POSITION)), DeadReason.FIELD_MISSING, why)
-
-

@@ -112,7 +112,10 @@ _B, _O, _I, _S = Domain.B, Domain.O, Domain.INTERNET, Domain.SOCIAL
 
 
 def _of(
-    event_class: EventClass, sensitivity: EventSensitivity, domain: Domain, *types: tuple[str, str, str, tuple[Field, ...]]
+    event_class: EventClass,
+    sensitivity: EventSensitivity,
+    domain: Domain,
+    *types: tuple[str, str, str, tuple[Field, ...]],
 ) -> tuple[EventType, ...]:
     return tuple(EventType(name, event_class, sensitivity, domain, 1, fields, zh, en) for name, zh, en, fields in types)
 
