@@ -82,7 +82,8 @@ def type_document(event_type: EventType) -> dict[str, Any]:
     return {
         "name": event_type.name, "type": event_type.wire_name, "class": event_type.event_class,
         "sensitivity": event_type.sensitivity, "domain": event_type.domain, "zh": event_type.zh, "en": event_type.en,
-        "fields": [_field_document(each) for each in event_type.fields], "example": json.loads(example_line(event_type)),
+        "fields": [_field_document(each) for each in event_type.fields],
+        "example": json.loads(example_line(event_type)),
     }  # fmt: skip
 
 

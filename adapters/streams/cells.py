@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from common.kernel.columns import Mask, Refs
 from common.kernel.event import ABSENT, EXACT_MAX, FLAG_ABSENT, TEXT_CHARS_MAX, Column, Field, Kind, Texts
@@ -65,8 +66,27 @@ def times(cells: pa.Array) -> pa.Array:
         written = _matching(cells, _RFC_3339)
         found = cast_or_null(pc.utf8_upper(written), lambda some: pc.cast(some, pa.timestamp("us", "UTC")))
         return pc.cast(found, MILLIS, safe=False)
-    # The cast also takes times without seconds; they all are 17 to 22 characters long, and the full ones 20 or more.
-    return found if (pc.min(pc.binary_length(cells)).as_py() or 20) >= 20 else _strict(cells, found)
+    return found if _all_full(cells) else _strict(cells, found)
+
+
+def _all_full(cells: pa.Array) -> bool:
+    """The cast also takes times without seconds and offsets without minutes: their ends and lengths tell them."""
+    if cells.null_count:
+        return False
+    places, data = buffers(cells)
+    sizes, ends = np.diff(places), places[1:]
+    if int(sizes.min(initial=20)) < 20:
+        return False
+    return bool(((data[ends - 1] == ord("Z")) | ((data[ends - 3] == ord(":")) & (sizes >= 25))).all())
+
+
+def buffers(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Where each text begins, and one past the last, in the bytes; NULL is an empty one."""
+    texts = pc.fill_null(texts, "") if texts.null_count else texts
+    texts = texts if pa.types.is_string(texts.type) else pc.cast(texts, pa.string())
+    _, offsets, data = texts.buffers()
+    places = np.frombuffer(offsets, dtype=np.int32, count=len(texts) + 1, offset=texts.offset * 4)
+    return places.astype(np.int64), np.frombuffer(data if data is not None else b"", dtype=np.uint8)
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -136,7 +136,7 @@ def _uniform(batch: _Batch, table: pa.Table, expected: Sequence[EventType]) -> D
     if types.null_count or not len(types):
         return None
     first = BY_WIRE_NAME.get(types[0].as_py())
-    if first not in expected or not pc.all(pc.equal(types, types[0])).as_py():
+    if first is None or first not in expected or not pc.all(pc.equal(types, types[0])).as_py():
         return None
     return _standard(batch, table, first)
 

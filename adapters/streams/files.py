@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from adapters.streams import packed
 from adapters.streams.cloudevents import decode_structured, json_fault
 from adapters.streams.json_rows import RECORD_BYTES_MAX, flat, parse
-from adapters.streams.mapping import SourceMapping, TypeColumn, field_cells, identity, moments, positions_of
+from adapters.streams.mapping import SourceMapping, field_cells, identity, moments, positions_of
 from adapters.streams.standard import Decoded, Edge, Rows, merged, raw_of, standardise
 from adapters.warehouse.rejects import Rejects
 from adapters.warehouse.text_form import repaired, survey
@@ -88,11 +88,11 @@ def _decoded(table: _Table, edge: Edge, mapping: SourceMapping | None) -> Decode
 def _by_type(table: _Table, mapping: SourceMapping | None) -> Iterator[tuple[EventType | None, NDArray[np.int64]]]:
     """Each type with its rows; None for those whose type is unknown."""
     count = len(table.positions)
-    if mapping and not isinstance(mapping.type, TypeColumn):
+    if mapping and mapping.type_by is None:
         yield mapping.types()[""], np.arange(count)
         return
     known: dict[str, EventType] = mapping.types() if mapping else BY_NAME | BY_WIRE_NAME
-    column = mapping.type.field if mapping and isinstance(mapping.type, TypeColumn) else "type"
+    column = mapping.type_by.field if mapping and mapping.type_by else "type"
     words = pc.cast(table.columns.get(column, pa.nulls(count)), pa.string())
     unknown = np.ones(count, dtype=np.bool_)
     for word in pc.unique(words).to_pylist():

@@ -1,4 +1,4 @@
-"""How a foreign source's columns become a catalogue's event: a small YAML file, checked whole before anything is read."""
+"""How a foreign source's columns become events of the catalogue: a small YAML file, checked whole before it is used."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from adapters.streams.cells import MILLIS, cast_or_null, filled_up, is_text, times
 from common.kernel.event import EventType, Kind
@@ -24,7 +24,6 @@ from common.runtime import yaml_form, yaml_source
 from common.runtime.yaml_source import Place
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Word = str | int | bool
 RFC_3339, UNIX_SECONDS, UNIX_MILLIS = "rfc3339", "unix_seconds", "unix_millis"
 FIELDS_MAX = 64
 HOUR_MILLIS = 3_600_000
@@ -33,6 +32,15 @@ _KNOWN_DIRECTIVES = set("YmdHMSyjbBe%TFDR")
 
 Cells = Mapping[str, pa.Array]
 """What a source has, by its own names."""
+
+
+def _word(value: object) -> object:
+    if not isinstance(value, str | int | float):
+        raise ValueError("must be a word or a number. Correct it")
+    return value
+
+
+Word = Annotated[Any, BeforeValidator(_word)]
 
 
 class _Form(BaseModel):
@@ -65,14 +73,16 @@ class From(_Form):
     from_: Name | None = Field(default=None, alias="from")
     times: Annotated[float, Field(strict=False)] | None = None
     values: dict[str, Word] | None = Field(default=None, max_length=1_000)
-    always: Word | float | None = None
+    always: Word | None = None
 
 
 class SourceMapping(_Form):
     source: Name
     format: Literal["csv", "jsonl", "parquet"]
     encoding: Name | None = None
-    type: Name | TypeColumn
+    type: Name | None = None
+    type_by: TypeColumn | None = None
+    """One of the two: the type of all records, or a column that says it."""
     id: list[Name] = Field(min_length=1, max_length=8)
     """The columns that together name an event for ever: those of an event that comes twice are the same."""
     subject: Subject
@@ -81,13 +91,13 @@ class SourceMapping(_Form):
 
     def types(self) -> dict[str, EventType]:
         """By the word that stands for each; one that always applies has the word "" ."""
-        if isinstance(self.type, str):
-            return {"": BY_NAME[self.type]}
-        return {word: BY_NAME[name] for word, name in self.type.values.items()}
+        if self.type_by is None:
+            return {"": BY_NAME[self.type or ""]}
+        return {word: BY_NAME[name] for word, name in self.type_by.values.items()}
 
     def columns(self) -> list[str]:
         """Every column of the source that is read."""
-        chosen = [self.type.field] if isinstance(self.type, TypeColumn) else []
+        chosen = [self.type_by.field] if self.type_by else []
         taken = [each.from_ for each in self.fields.values() if each.from_]
         return list(dict.fromkeys([*chosen, *self.id, self.subject.field, self.time.field, *taken]))
 
@@ -118,9 +128,12 @@ def _refused(told: str, problems: list[yaml_source.Problem]) -> Refusal:
 
 
 def _problems(form: SourceMapping) -> Iterator[tuple[Place, str]]:
-    names = {("type",): form.type} if isinstance(form.type, str) else {
-        ("type", "values", word): name for word, name in form.type.values.items()
-    }  # fmt: skip
+    names: dict[Place, str] = {("type",): form.type} if form.type else {}
+    if form.type_by:
+        names |= {("type_by", "values", word): name for word, name in form.type_by.values.items()}
+    if bool(form.type) is bool(form.type_by):
+        yield ("type",), "must be there, or `type_by` (a column that says it), and not both. Correct it"
+        return
     unknown = [(place, name) for place, name in names.items() if name not in BY_NAME]
     for place, name in unknown:
         yield place, f"there is no event type {name}. `liandong events types` lists them"

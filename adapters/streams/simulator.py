@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -104,13 +105,14 @@ def _cells(
     return pa.array(_amounts(field, count, draw), mask=absent)
 
 
-def _amounts(field: Field, count: int, draw: np.random.Generator) -> NDArray[np.int64] | NDArray[np.float64]:
+def _amounts(field: Field, count: int, draw: np.random.Generator) -> NDArray[Any]:
     """Around the example, many small and few large, within the field's bounds."""
     low, high = field.low or 0.0, float("inf") if field.high is None else field.high
     if field.unit == "degrees":
         return np.round(np.clip(draw.normal(field.example, 0.5, count), low, high), 6)
     drawn = np.clip(field.example * draw.lognormal(0.0, 0.8, count), low, high)
-    return drawn.astype(np.int64) if field.kind is Kind.INT else np.round(drawn, 4)
+    amounts: NDArray[Any] = drawn.astype(np.int64) if field.kind is Kind.INT else np.round(drawn, 4)
+    return amounts
 
 
 def _words(field: Field) -> Sequence[str]:

@@ -1,18 +1,17 @@
-"""Standardisation: a batch of one type's rows, from whatever source, becomes `Events`, and what does not fit is named."""
+"""Standardisation: one type's rows, from whatever source, become `Events`, and what does not fit is named."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adapters.streams.cells import Cells, cast_or_null, convert, filled_up, is_text, times
+from adapters.streams.cells import Cells, buffers, cast_or_null, convert, filled_up, is_text, times
 from common.kernel.columns import Keys, Mask
 from common.kernel.dead_letter import DeadLetter, DeadLetters, DeadReason, dead_letter, gathered
 from common.kernel.event import Column, EventIds, Events, EventType, Millis
@@ -44,9 +43,8 @@ class Edge:
     """Which keys are subscribers of this node; None takes them all."""
 
 
-class Raw(Protocol):
-    def __call__(self, row: int) -> bytes:
-        """What the record of a row says, for its dead letter."""
+Raw = Callable[[int], bytes]
+"""What the record of a row says, for its dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +155,14 @@ def _ids(rows: Rows, faults: _Faults) -> EventIds:
     ]
     seeds = np.array([*salts, 0], dtype=np.uint64)[filled_up(coded.indices, len(salts))]
     faults.add(seeds == 0, DeadReason.ID_INVALID, f"source: missing, empty or over {SOURCE_BYTES_MAX} bytes")
-    offsets, data = _buffers(texts)
+    offsets, data = buffers(texts)
     sizes = np.diff(offsets)
     wrong = (sizes == 0) | (sizes > ID_BYTES_MAX)
     if wrong.any():
         faults.add(wrong, DeadReason.ID_INVALID, f"id: missing, empty or over {ID_BYTES_MAX} bytes")
         texts = pc.if_else(pa.array(wrong), pa.scalar("", texts.type), texts)
-        offsets, data = _buffers(texts)
+        offsets, data = buffers(texts)
     return text_hashes(data, offsets, seeds)
-
-
-def _buffers(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    texts = pc.fill_null(texts, "") if texts.null_count else texts
-    texts = texts if pa.types.is_string(texts.type) else pc.cast(texts, pa.string())
-    _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, dtype=np.int32, count=len(texts) + 1, offset=texts.offset * 4)
-    return places.astype(np.int64), np.frombuffer(data if data is not None else b"", dtype=np.uint8)
 
 
 def _keys(rows: Rows, edge: Edge, faults: _Faults) -> Keys:
@@ -253,7 +243,9 @@ def _judge(name: str, kind: str, got: Cells, faults: _Faults) -> None:
 
 
 def _whole_points(count: int, filled: Mapping[str, Mask | None], faults: _Faults) -> None:
-    every = np.ones(count, dtype=np.bool_)
-    parts = sum((every if filled[name] is None else filled[name]).astype(np.uint8) for name in POSITION)
+    parts = np.zeros(count, dtype=np.uint8)
+    for name in POSITION:
+        there = filled[name]
+        parts += 1 if there is None else there
     why = "data: longitude, latitude and coordinate_system belong together"
     faults.add((parts > 0) & (parts < len(POSITION)), DeadReason.FIELD_MISSING, why)

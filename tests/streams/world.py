@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-
 from adapters.streams.cloudevents import decode_structured
 from adapters.streams.simulator import EXAMPLE_AT
 from adapters.streams.standard import Decoded, Edge
@@ -19,14 +18,14 @@ EDGE = Edge(NOW)
 def told(events: Events) -> dict[str, Any]:
     """All that events say, to be compared with ==."""
     columns = {name: _plain(column) for name, column in events.columns.items()}
-    return {"type": events.type.name, "ids": events.ids.tolist(), "keys": events.keys.tolist(), "at": events.at.tolist(),
-            **columns}  # fmt: skip
+    rows = {"ids": events.ids.tolist(), "keys": events.keys.tolist(), "at": events.at.tolist()}
+    return {"type": events.type.name, **rows, **columns}
 
 
 def _plain(column: Any) -> Any:
     if isinstance(column, Texts):
         return column.spelled()
-    return (str(column.dtype), [None if value != value else value for value in column.tolist()])  # noqa: PLR0124
+    return (str(column.dtype), [None if value != value else value for value in column.tolist()])
 
 
 def event(name: str = "data_used", data: Any = None, **attributes: Any) -> dict[str, Any]:
