@@ -56,6 +56,8 @@ def there(cells: pa.Array) -> Mask | None:
 
 def times(cells: pa.Array) -> pa.Array:
     """Texts of RFC 3339, or timestamps with a zone, as milliseconds; NULL for what is neither."""
+    if cells.type == MILLIS:
+        return cells
     if pa.types.is_timestamp(cells.type) and cells.type.tz:
         return pc.cast(cells, MILLIS, safe=False)
     if not is_text(cells.type):
@@ -103,7 +105,7 @@ def _matching(cells: pa.Array, pattern: str) -> pa.Array:
 
 def _time(field: Field, cells: pa.Array) -> Cells:
     found = times(cells)
-    return _bounded(field, cells, found, pc.cast(found, pa.int64()), ABSENT)
+    return _bounded(field, cells, found, found.view(pa.int64()), ABSENT)
 
 
 def _int(field: Field, cells: pa.Array) -> Cells:
@@ -111,11 +113,28 @@ def _int(field: Field, cells: pa.Array) -> Cells:
         values = pc.cast(_matching(cells, _WHOLE), pa.int64())
     elif pa.types.is_floating(cells.type):
         return _whole_floats(field, cells)
-    elif pa.types.is_integer(cells.type):
-        values = cast_or_null(cells, lambda some: pc.cast(some, pa.int64()))
     else:
-        values = pa.nulls(len(cells), pa.int64())
+        values = whole_numbers(cells)
     return _bounded(field, cells, values, values, ABSENT)
+
+
+def whole_numbers(cells: pa.Array) -> pa.Array:
+    """Integers of any width; NULL for what does not fit into 64 bits, and for all else."""
+    if cells.type == pa.int64():
+        return cells
+    if not pa.types.is_integer(cells.type):
+        return pa.nulls(len(cells), pa.int64())
+    return cast_or_null(cells, lambda some: pc.cast(some, pa.int64()))
+
+
+def decimals(texts: pa.Array) -> pa.Array:
+    """Texts of digits as int64; NULL for all else."""
+    places, data = buffers(texts)
+    used = data[places[0] : places[-1]]
+    # A cast alone would take signs and hexadecimal digits too.
+    if not texts.null_count and len(used) and used.min() >= ord("0") and used.max() <= ord("9"):
+        return cast_or_null(texts, lambda some: pc.cast(some, pa.int64()))
+    return cast_or_null(_matching(texts, r"^\d{1,19}$"), lambda some: pc.cast(some, pa.int64()))
 
 
 def _whole_floats(field: Field, cells: pa.Array) -> Cells:
@@ -136,6 +155,8 @@ def _whole_floats(field: Field, cells: pa.Array) -> Cells:
 def _number(field: Field, cells: pa.Array) -> Cells:
     if is_text(cells.type):
         values = pc.cast(_matching(cells, _DECIMAL), pa.float64())
+    elif cells.type == pa.float64():
+        values = cells
     elif pa.types.is_floating(cells.type) or pa.types.is_integer(cells.type) or pa.types.is_decimal(cells.type):
         values = pc.cast(cells, pa.float64(), safe=False)
     else:

@@ -11,7 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adapters.streams.cells import Cells, buffers, cast_or_null, convert, filled_up, is_text, times
+from adapters.streams.cells import (
+    Cells,
+    buffers,
+    cast_or_null,
+    convert,
+    decimals,
+    filled_up,
+    is_text,
+    times,
+    whole_numbers,
+)
 from common.kernel.columns import Keys, Mask
 from common.kernel.dead_letter import DeadLetter, DeadLetters, DeadReason, dead_letter, gathered
 from common.kernel.event import Column, EventIds, Events, EventType, Millis
@@ -201,12 +211,7 @@ def _unpointed(cells: pa.Array) -> pa.Array:
 
 
 def _decimal(cells: pa.Array) -> pa.Array:
-    if is_text(cells.type):
-        written = pc.if_else(pc.match_substring_regex(cells, r"^\d{1,19}$"), cells, pa.scalar(None, cells.type))
-        return cast_or_null(written, lambda some: pc.cast(some, pa.int64()))
-    if pa.types.is_integer(cells.type):
-        return cast_or_null(cells, lambda some: pc.cast(some, pa.int64()))
-    return pa.nulls(len(cells), pa.int64())
+    return decimals(cells) if is_text(cells.type) else whole_numbers(cells)
 
 
 def _at(rows: Rows, edge: Edge, faults: _Faults) -> Millis:
@@ -214,7 +219,7 @@ def _at(rows: Rows, edge: Edge, faults: _Faults) -> Millis:
     if cells is None:
         faults.everywhere(DeadReason.TIME_INVALID, "time: missing")
         return np.zeros(len(rows), dtype=np.int64)
-    at: Millis = filled_up(pc.cast(times(cells), pa.int64()), -1)
+    at: Millis = filled_up(times(cells).view(pa.int64()), -1)
     why = "time: missing, or no RFC 3339 time with its offset since the year 2000"
     faults.add(at < YEAR_2000, DeadReason.TIME_INVALID, why)
     ahead = f"time: more than {FUTURE_SECONDS_MAX} seconds ahead of this node's clock"
