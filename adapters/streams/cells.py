@@ -39,6 +39,18 @@ def convert(field: Field, cells: pa.Array) -> Cells:
     return _CONVERTERS[field.kind](field, cells)
 
 
+def absent(field: Field, count: int) -> Cells:
+    """The cells of a column the source does not have."""
+    nobody = np.zeros(count, dtype=np.bool_)
+    if field.kind in (Kind.TEXT, Kind.CODE):
+        return Cells(Texts(np.zeros(count, dtype=np.uint32), ("",)), nobody)
+    if field.kind is Kind.NUMBER:
+        return Cells(np.full(count, np.nan), nobody)
+    if field.kind is Kind.FLAG:
+        return Cells(np.full(count, FLAG_ABSENT, dtype=np.int8), nobody)
+    return Cells(np.full(count, ABSENT, dtype=np.int64), nobody)
+
+
 def cast_or_null(cells: pa.Array, cast: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """`cast` of every cell it takes, NULL for the others, found by halving."""
     try:
@@ -164,27 +176,24 @@ def _number(field: Field, cells: pa.Array) -> Cells:
     return _bounded(field, cells, values, values, float("nan"))
 
 
-def _bounded(field: Field, cells: pa.Array, found: pa.Array, values: pa.Array, absent: float) -> Cells:
+def _bounded(field: Field, cells: pa.Array, found: pa.Array, values: pa.Array, filler: float) -> Cells:
     filled = there(cells)
     fits = filled if found is cells else there(found)
     misfit = None if fits is None or fits is filled else ~fits & (True if filled is None else filled)
-    out = None if _within(field, values) else _outside(field, filled_up(values, absent))
+    column = filled_up(values, filler)
+    out = None if _within(field, values) else _outside(field, column)
     if out is not None and fits is not None:
         out &= fits
-    return Cells(filled_up(values, absent), filled, _some(misfit), _some(out))
+    return Cells(column, filled, _some(misfit), _some(out))
 
 
 def _within(field: Field, values: pa.Array) -> bool:
     """Whether all are, by the smallest and the greatest of them."""
-    if pa.types.is_boolean(values.type) or (field.low is None and field.high is None):
-        return not pa.types.is_floating(values.type)
-    bounds = pc.min_max(values)
-    low, high = bounds["min"].as_py(), bounds["max"].as_py()
-    if low is None:
-        return True
-    if pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
-        return False
-    return bool((field.low is None or low >= field.low) and (field.high is None or high <= field.high))
+    if field.low is None or field.high is None:
+        return field.low is field.high and not pa.types.is_floating(values.type)
+    found = filled_up(values, field.low)
+    # NaN is its column's smallest, and no bound holds for it.
+    return not len(found) or bool(field.low <= found.min() and found.max() <= field.high)
 
 
 def _outside(field: Field, values: Any) -> Mask:
@@ -225,7 +234,8 @@ def _coded(coded: pa.Array) -> tuple[Refs, tuple[str, ...]]:
     if coded.dictionary.null_count:
         words = tuple(word or "" for word in words)
     if indices.null_count:
-        words, indices = (*words, ""), pc.fill_null(pc.cast(indices, pa.int32()), len(words))
+        words = (*words, "")
+        return filled_up(pc.cast(indices, pa.int32()), len(words) - 1).astype(np.uint32), words
     return indices.to_numpy(zero_copy_only=False).astype(np.uint32), words
 
 
@@ -264,11 +274,14 @@ def _some(mask: Mask | None) -> Mask | None:
     return mask if mask is not None and mask.any() else None
 
 
-def filled_up(values: pa.Array, absent: float) -> Any:
-    """As numpy, `absent` where there is NULL."""
-    if values.null_count:
-        values = pc.fill_null(values, pa.scalar(absent, values.type))
-    return values.to_numpy(zero_copy_only=False)
+def filled_up(values: pa.Array, filler: float) -> Any:
+    """As numpy, `filler` where there is NULL."""
+    if not values.null_count:
+        return values.to_numpy(zero_copy_only=False)
+    kind = np.dtype(values.type.to_pandas_dtype())
+    written = np.frombuffer(values.buffers()[1], dtype=kind, count=len(values), offset=values.offset * kind.itemsize)
+    filled = values.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(filled, written, kind.type(filler))
 
 
 _CONVERTERS: dict[Kind, Callable[[Field, pa.Array], Cells]] = {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from adapters.streams.cells import (
     Cells,
+    absent,
     buffers,
     cast_or_null,
     convert,
@@ -232,7 +233,7 @@ def _columns(event_type: EventType, rows: Rows, faults: _Faults) -> dict[str, Co
     filled: dict[str, Mask | None] = {}
     for each in event_type.fields:
         cells = rows.columns.get(each.name)
-        got = convert(each, pa.nulls(len(rows), pa.string()) if cells is None else cells)
+        got = absent(each, len(rows)) if cells is None else convert(each, cells)
         columns[each.name], filled[each.name] = got.column, got.there
         _judge(each.name, str(each.kind), got, faults)
         if each.required and got.there is not None:
