@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ STRUCTURED = "application/cloudevents+json"
 CONTENT_TYPE = "content-type"
 HEADER_PREFIX = "ce_"
 SAMPLE = 32
+BATCH_BYTES_MAX = 64 << 20
 
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype")
 _PARSED = {Kind.INT: pa.float64(), Kind.NUMBER: pa.float64(), Kind.FLAG: pa.bool_()}
@@ -75,7 +76,7 @@ def decode(messages: Sequence[Message], edge: Edge) -> Decoded:
 def decode_structured(values: Sequence[bytes], edge: Edge, positions: NDArray[np.int64] | None = None) -> Decoded:
     """Whole events, one a value. `positions` say where each stood, in place of 0, 1, 2, …."""
     batch = _Batch(values, np.arange(len(values)) if positions is None else positions, edge)
-    return _rounds(batch, _types_seen(values))
+    return merged([_rounds(part, _types_seen(part.values)) for part in _bounded(batch)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,16 @@ class _Batch:
 
     def __getitem__(self, rows: NDArray[np.int64]) -> _Batch:
         return replace(self, values=[self.values[row] for row in rows.tolist()], positions=self.positions[rows])
+
+
+def _bounded(batch: _Batch) -> Iterator[_Batch]:
+    """Parts that can be parsed whole within bounded memory."""
+    if len(batch.values) < 2 or sum(map(len, batch.values)) <= BATCH_BYTES_MAX:
+        yield batch
+        return
+    middle = len(batch.values) // 2
+    for part in (slice(0, middle), slice(middle, None)):
+        yield from _bounded(replace(batch, values=batch.values[part], positions=batch.positions[part]))
 
 
 def _rounds(batch: _Batch, expected: Sequence[EventType]) -> Decoded:
@@ -270,17 +281,17 @@ def _decode_binary(messages: Sequence[Message], positions: NDArray[np.int64], ed
     for event_type, rows in by_type.items():
         places = np.array(rows, dtype=np.int64)
         batch = _Batch([messages[row].value for row in rows], positions[places], edge)
-        parts.append(_binary_of(batch, [headers[row] for row in rows], event_type))
+        told = {int(positions[row]): headers[row] for row in rows}
+        parts += [_binary_of(part, told, event_type) for part in _bounded(batch)]
     return merged([*parts, Decoded((), gathered(letters))])
 
 
-def _binary_of(batch: _Batch, headers: Sequence[Mapping[str, str]], event_type: EventType) -> Decoded:
+def _binary_of(batch: _Batch, headers: Mapping[int, Mapping[str, str]], event_type: EventType) -> Decoded:
+    """`headers` are by position."""
     parsed = parse(batch.values, pa.schema(_data_fields((event_type,))))
-    envelope = {
-        name: pa.array([headers[row].get(name) for row in parsed.rows.tolist()], pa.string())
-        for name in ("id", "source", "subject", "time")
-    }
     good = batch[parsed.rows]
+    told = [headers[position] for position in good.positions.tolist()]
+    envelope = {n: pa.array([each.get(n) for each in told], pa.string()) for n in ("id", "source", "subject", "time")}
     columns = {name: flat(parsed.table[name]) for name in parsed.table.column_names} | envelope
     letters = [_binary_fault(batch.values[r], int(batch.positions[r]), event_type) for r in parsed.bad.tolist()]
     dead = Decoded((), DeadLetters(tuple(letters)))

@@ -40,8 +40,10 @@ def parse(values: Sequence[bytes], schema: pa.Schema) -> JsonRows:
     good = (sizes >= 2) & (sizes <= RECORD_BYTES_MAX)
     lines = _Lines.of(values, sizes, good)
     if not lines.shaped().all():
-        values = [value.strip(_BLANKS) for value in values]
-        sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
+        values = list(values)
+        for row in lines.rows[~lines.shaped()].tolist():
+            values[row] = values[row].strip(_BLANKS)
+            sizes[row] = len(values[row])
         good &= sizes >= 2
         lines = _Lines.of(values, sizes, good)
     good[lines.rows[~lines.shaped()]] = False
@@ -66,13 +68,16 @@ class _Lines:
     """Where each value begins, and one past the end."""
     rows: NDArray[np.int64]
     longest: int
+    folded: bool
+    """Some value has line ends inside."""
 
     @classmethod
     def of(cls, values: Sequence[bytes], sizes: NDArray[np.int64], good: NDArray[np.bool_]) -> _Lines:
         rows = np.flatnonzero(good)
         taken = values if len(rows) == len(values) else [values[row] for row in rows.tolist()]
         starts = np.concatenate([[0], np.cumsum(sizes[rows] + 1)])
-        return cls(b"\n".join([*taken, b""]), starts, rows, int(sizes[rows].max(initial=0)) + 1)
+        data = b"\n".join([*taken, b""])
+        return cls(data, starts, rows, int(sizes[rows].max(initial=0)) + 1, data.count(b"\n") != len(rows))
 
     def shaped(self) -> NDArray[np.bool_]:
         data = np.frombuffer(self.data, dtype=np.uint8)
@@ -98,9 +103,8 @@ def _read(lines: _Lines, first: int, last: int, schema: pa.Schema, told: list[st
     if first == last:
         return schema.empty_table()
     data = memoryview(lines.data)[lines.starts[first] : lines.starts[last]]
-    # A block ends at a line end, which may be inside a value that was written over several lines: then halving finds
-    # its way, as parts that fit into a block have no such ends.
-    block = max(min(BLOCK_BYTES, len(data) + 1), 2 * lines.longest)
+    # A block ends at a line end, which may be inside a value that was written over several lines: then all is one.
+    block = len(data) + 1 if lines.folded else max(min(BLOCK_BYTES, len(data) + 1), 2 * lines.longest)
     try:
         return arrow_json.read_json(
             pa.BufferReader(pa.py_buffer(data)),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.streams import packed
+from adapters.streams import cloudevents, packed
 from adapters.streams.cloudevents import Message, decode, decode_structured, encode, encode_binary
-from adapters.streams.json_rows import RECORD_BYTES_MAX
+from adapters.streams.json_rows import BLOCK_BYTES, RECORD_BYTES_MAX
 from adapters.streams.simulator import EXAMPLE_AT, Plan, batches, population
 from adapters.streams.standard import FUTURE_SECONDS_MAX, Decoded, Edge
 from common.kernel.dead_letter import RAW_BYTES_MAX, DeadReason
@@ -211,6 +211,23 @@ def test_a_record_that_is_too_large_is_a_dead_letter(size: int) -> None:
     assert found.count == 3
     assert len(found.dead.letters[0].raw) == RAW_BYTES_MAX
     assert [x.reason for x in packed.decode([b"x" * size], EDGE).dead] == [DeadReason.TOO_LARGE]
+
+
+def test_records_written_over_many_lines_are_taken_in_bulk() -> None:
+    folded = json.dumps(event(), indent=8).encode()
+    values = [folded] * (3 * BLOCK_BYTES // len(folded))
+    values[7] = folded[:-1]
+    found = decoded(*values)
+    assert [(letter.position, letter.reason) for letter in found.dead] == [(7, DeadReason.TRUNCATED)]
+    assert found.count == len(values)
+
+
+def test_a_batch_of_large_records_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudevents, "BATCH_BYTES_MAX", 1_000)
+    values = [line(id=f"e-{n}") for n in range(30)]
+    found = decoded(*values, b"{")
+    assert [letter.position for letter in found.dead] == [30]
+    assert (len(found.events) > 1, sum(map(len, found.events))) == (True, 30)
 
 
 def test_the_largest_record_is_taken() -> None:
