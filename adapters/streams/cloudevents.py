@@ -107,11 +107,9 @@ def _rounds(batch: _Batch, expected: Sequence[EventType]) -> Decoded:
     parsed = parse(batch.values, _structured_schema(expected))
     if not len(parsed.bad) and (done := _uniform(batch, parsed.table, expected)):
         return done
-    types = np.array(flat(parsed.table["type"]).to_pylist(), dtype=object)
     parts, later = [], dict[EventType, list[int]]()
-    for name in dict.fromkeys(types):
-        rows = np.flatnonzero(types == name)
-        event_type = BY_WIRE_NAME.get(name) if name is not None else None
+    for name, rows in _by_name(flat(parsed.table["type"])):
+        event_type = BY_WIRE_NAME.get(name or "")
         if event_type is None:
             parts.append(_untyped(batch[parsed.rows[rows]], name))
         elif event_type in expected:
@@ -128,6 +126,13 @@ def _rounds(batch: _Batch, expected: Sequence[EventType]) -> Decoded:
     parts.append(Decoded((), gathered(letters)))
     parts += [_rounds(batch[np.array(sorted(rows))], (each,)) for each, rows in later.items()]
     return merged(parts)
+
+
+def _by_name(names: pa.Array) -> Iterator[tuple[str | None, NDArray[np.int64]]]:
+    coded = pc.dictionary_encode(names, null_encoding="encode")
+    refs = coded.indices.to_numpy(zero_copy_only=False)
+    for place, name in enumerate(coded.dictionary.to_pylist()):
+        yield name, np.flatnonzero(refs == place)
 
 
 def _retry(
@@ -200,7 +205,8 @@ def _untyped(batch: _Batch, name: str | None) -> Decoded:
 
 
 def _unknown(name: str) -> str:
-    return f"type: {masked(name[:80].encode()).decode(errors='replace')!r} is not in the catalogue"
+    told = masked(name[:80].encode(errors="replace")).decode(errors="replace")
+    return f"type: {told!r} is not in the catalogue"
 
 
 def _all_dead(batch: _Batch, reason: DeadReason, why: str) -> DeadLetters:

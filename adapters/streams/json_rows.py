@@ -2,7 +2,8 @@
 
 All are joined, a line each, and parsed whole. That one value is one row rests on this: each value begins with { and
 ends with }, and a line end is no part of a string. So what begins inside an unfinished value is never a good value
-again, each value gives a row or an error, and as many rows as values means one each.
+again, each value gives a row or an error, and as many rows as values means one each. The parser must also never see
+a block that begins with null, which it does not survive: a block begins where a value does.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _read(lines: _Lines, first: int, last: int, schema: pa.Schema, told: list[st
     if first == last:
         return schema.empty_table()
     data = memoryview(lines.data)[lines.starts[first] : lines.starts[last]]
-    # A block ends at a line end, which may be inside a value that was written over several lines: then all is one.
+    # A block ends at a line end. Where values have such inside, all is one block, so that it begins with a value.
     block = len(data) + 1 if lines.folded else max(min(BLOCK_BYTES, len(data) + 1), 2 * lines.longest)
     try:
         return arrow_json.read_json(

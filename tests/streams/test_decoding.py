@@ -68,7 +68,9 @@ BAD: dict[bytes, DeadReason] = {
     line(specversion=1): DeadReason.NOT_CLOUDEVENT,
     line(datacontenttype="text/xml"): DeadReason.NOT_CLOUDEVENT,
     line(type=...): DeadReason.NOT_CLOUDEVENT,
+    line(type="liandong.data_used.v1\0"): DeadReason.UNKNOWN_TYPE,
     line("data_usd"): DeadReason.UNKNOWN_TYPE,
+    line("data_usd\ud800"): DeadReason.UNKNOWN_TYPE,
     line(type="liandong.data_used.v2"): DeadReason.UNKNOWN_TYPE,
     line(id=...): DeadReason.ID_INVALID,
     line(id="x" * 200): DeadReason.ID_INVALID,
@@ -129,16 +131,34 @@ def test_every_record_is_decoded_or_dead(values: list[bytes]) -> None:
     _closes(values, decode_structured(values, EDGE))
 
 
+TOKENS = [
+    b"null",
+    b"{}",
+    b"[]",
+    b'"',
+    b"}{",
+    b"}null{",
+    b"\n",
+    b"\n{",
+    b"NaN",
+    b"\\u0000",
+    b"\\ud800",
+    b"1e999",
+    b"\xff",
+]
+
+
 def _mangled(draw: Any) -> bytes:
     value = draw(st.sampled_from(GOOD))
     begin, size = draw(st.integers(0, len(value))), draw(st.integers(0, 4))
-    return value[:begin] + draw(st.binary(max_size=4)) + value[begin + size :]
+    put = draw(st.one_of(st.binary(max_size=4), st.sampled_from(TOKENS)))
+    return value[:begin] + put + value[begin + size :]
 
 
 MANGLED = st.composite(_mangled)()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(GOOD), MANGLED), min_size=1, max_size=30))
 def test_however_records_are_mangled_the_count_closes_and_neighbours_are_whole(values: list[bytes]) -> None:
     whole = decode_structured(values, EDGE)
@@ -163,7 +183,7 @@ def _rows(found: Decoded) -> list[Any]:
     return [told(events[[row]]) for events in found.events for row in range(len(events))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(GOOD), MANGLED), min_size=1, max_size=12))
 def test_in_binary_mode_the_count_closes_too(values: list[tuple[bytes, bytes]]) -> None:
     told = {"specversion": "1.0", "type": "liandong.data_used.v1", "id": "1", "source": "s", "subject": "42"}
@@ -220,6 +240,17 @@ def test_records_written_over_many_lines_are_taken_in_bulk() -> None:
     found = decoded(*values)
     assert [(letter.position, letter.reason) for letter in found.dead] == [(7, DeadReason.TRUNCATED)]
     assert found.count == len(values)
+
+
+def test_nulls_between_lines_do_no_harm() -> None:
+    values = [
+        line()[:-1] + b',"note":"' + b"x" * (BLOCK_BYTES // 2) + b'"}',
+        line() + b"\nnull" * 150_000 + b"\n" + line(),
+    ]
+    for each in (values, values[1:]):
+        found = decoded(*each, b"null", line())
+        assert {letter.reason for letter in found.dead} == {DeadReason.NOT_JSON}
+        assert found.count == len(each) + 2
 
 
 def test_a_batch_of_large_records_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
