@@ -25,6 +25,7 @@ CONTENT_TYPE = "content-type"
 HEADER_PREFIX = "ce_"
 SAMPLE = 32
 BATCH_BYTES_MAX = 64 << 20
+NOT_TAKEN = "the JSON reader does not take it: a member twice, a number too large, or characters out of order"
 
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype")
 _PARSED = {Kind.INT: pa.float64(), Kind.NUMBER: pa.float64(), Kind.FLAG: pa.bool_()}
@@ -142,8 +143,7 @@ def _retry(
     if tuple(expected) != (event_type,):
         later.setdefault(event_type, []).append(row)
         return
-    why = "the JSON reader does not take it: a member twice, a number too large, or characters out of order"
-    letters.append(dead_letter(int(batch.positions[row]), DeadReason.NOT_JSON, why, batch.values[row]))
+    letters.append(dead_letter(int(batch.positions[row]), DeadReason.NOT_JSON, NOT_TAKEN, batch.values[row]))
 
 
 def _uniform(batch: _Batch, table: pa.Table, expected: Sequence[EventType]) -> Decoded | None:
@@ -308,8 +308,7 @@ def _binary_of(batch: _Batch, headers: Mapping[int, Mapping[str, str]], event_ty
 
 def _binary_fault(value: bytes, position: int, event_type: EventType) -> DeadLetter:
     found = json_fault(value) or data_fault(event_type, json.loads(value))
-    why = "the JSON reader does not take it: a member twice, a number too large, or characters out of order"
-    return dead_letter(position, *(found or (DeadReason.NOT_JSON, why)), value)
+    return dead_letter(position, *(found or (DeadReason.NOT_JSON, NOT_TAKEN)), value)
 
 
 def _headers(headers: Headers) -> dict[str, str]:
