@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -275,20 +276,20 @@ _WANTED: dict[Kind, Any] = {Kind.INT: _NUMBER, Kind.NUMBER: _NUMBER, Kind.FLAG: 
 
 def _decode_binary(messages: Sequence[Message], positions: NDArray[np.int64], edge: Edge) -> Decoded:
     parts = []
-    by_type: dict[EventType, list[int]] = {}
+    by_type: dict[str, list[int]] = {}
     letters = []
     headers = [_headers(message.headers) for message in messages]
     for row, named in enumerate(headers):
         found = _header_fault(named)
         if found is None:
-            by_type.setdefault(BY_WIRE_NAME[named["type"]], []).append(row)
+            by_type.setdefault(named["type"], []).append(row)
         else:
             letters.append(dead_letter(int(positions[row]), *found, messages[row].value))
-    for event_type, rows in by_type.items():
+    for name, rows in by_type.items():
         places = np.array(rows, dtype=np.int64)
         batch = _Batch([messages[row].value for row in rows], positions[places], edge)
         told = {int(positions[row]): headers[row] for row in rows}
-        parts += [_binary_of(part, told, event_type) for part in _bounded(batch)]
+        parts += [_binary_of(part, told, BY_WIRE_NAME[name]) for part in _bounded(batch)]
     return merged([*parts, Decoded((), gathered(letters))])
 
 
@@ -313,14 +314,16 @@ def _binary_fault(value: bytes, position: int, event_type: EventType) -> DeadLet
 
 def _headers(headers: Headers) -> dict[str, str]:
     """The attributes, and `content`. Bytes that are no UTF-8 become text that no attribute may be."""
-    named = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower.startswith(HEADER_PREFIX):
-            named[lower[len(HEADER_PREFIX) :]] = value.decode(errors="replace")
-        elif lower == CONTENT_TYPE:
-            named["content"] = value.decode(errors="replace")
-    return named
+    return {_attribute(name): str(value, "utf-8", "replace") for name, value in headers}
+
+
+@lru_cache(maxsize=256)
+def _attribute(header: str) -> str:
+    """The attribute a header is for; one that is none of CloudEvents' keeps a name that is none of theirs."""
+    lower = header.lower()
+    if lower.startswith(HEADER_PREFIX):
+        return lower[len(HEADER_PREFIX) :]
+    return "content" if lower == CONTENT_TYPE else f"-{lower}"
 
 
 def _header_fault(named: Mapping[str, str]) -> tuple[DeadReason, str] | None:
@@ -334,12 +337,14 @@ def _header_fault(named: Mapping[str, str]) -> tuple[DeadReason, str] | None:
 
 
 def _says_structured(headers: Headers) -> bool:
-    content = next((value for name, value in headers if name.lower() == CONTENT_TYPE), None)
+    named = {_attribute(name): value for name, value in headers}
+    content = named.get("content")
     if content is None:
-        return not any(name.lower().startswith(HEADER_PREFIX) for name, _ in headers)
-    return _is_structured(content.decode(errors="replace"))
+        return "specversion" not in named and "type" not in named
+    return _is_structured(str(content, "utf-8", "replace"))
 
 
+@lru_cache(maxsize=256)
 def _is_structured(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == STRUCTURED
 
