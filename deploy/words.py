@@ -78,6 +78,22 @@ WORDS: dict[str, Words] = {
     "fetched": Words("已下载, 校验和全部相符", "fetched, every checksum as listed"),
     "there": Words("早已就绪, 校验和全部相符", "there already, every checksum as listed"),
     "jars": Words("个 jar 文件", "jars"),
+    "events": Words("事件", "events"),
+    "records": Words("条记录", "records"),
+    "dead_letters": Words("死信", "dead letters"),
+    "line": Words("行", "line"),
+    "event_type": Words("事件类型", "event type"),
+    "event_types": Words("事件类型", "types"),
+    "event_class": Words("事件类", "class"),
+    "event_field": Words("字段", "field"),
+    "event_kind": Words("类型", "kind"),
+    "event_required": Words("必填", "required"),
+    "event_bounds": Words("范围", "bounds"),
+    "event_unit": Words("单位", "unit"),
+    "event_more": Words(
+        "liandong events types NAME 显示字段与示例", "liandong events types NAME shows fields and an example"
+    ),
+    "written": Words("条事件已写入", "events written to"),
     "broken_checks": Words("核对不成立", "checks that do not hold"),
 }
 

@@ -24,10 +24,15 @@ def salt(*parts: str | bytes | int) -> np.uint64:
 def mix(values: NDArray[np.int64], key: np.uint64) -> NDArray[np.uint64]:
     """SplitMix64's finaliser (Steele, Lea and Flood 2014) over `values` offset by `key`."""
     with np.errstate(over="ignore"):
-        z = (values.astype(np.uint64) ^ key) + _GOLDEN
-        z = (z ^ (z >> np.uint64(30))) * _MIX_1
-        z = (z ^ (z >> np.uint64(27))) * _MIX_2
-        return z ^ (z >> np.uint64(31))
+        z = values.astype(np.uint64)
+        z ^= key
+        z += _GOLDEN
+        z ^= z >> np.uint64(30)
+        z *= _MIX_1
+        z ^= z >> np.uint64(27)
+        z *= _MIX_2
+        z ^= z >> np.uint64(31)
+        return z
 
 
 def uniform(values: NDArray[np.int64], key: np.uint64) -> NDArray[np.float64]:

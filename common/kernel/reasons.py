@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from common.kernel.dead_letter import DeadReason
 from common.kernel.marketing_state import MarketingState
 from common.kernel.task import TaskReason, TaskState
 
@@ -64,6 +65,23 @@ MARKETING_STATES: dict[MarketingState, Words] = {
     MarketingState.ORDERED: Words("已办理", "ordered"),
     MarketingState.REFUSED: Words("拒绝", "refused"),
     MarketingState.OPTED_OUT: Words("退订推荐", "opted out"),
+}
+
+DEAD_REASONS: dict[DeadReason, Words] = {
+    DeadReason.TRUNCATED: Words("记录不完整", "cut off before its end"),
+    DeadReason.NOT_JSON: Words("不是合法的 JSON", "not JSON"),
+    DeadReason.UNKNOWN_TYPE: Words("目录中没有该事件类型", "its type is not in the catalogue"),
+    DeadReason.FIELD_MISSING: Words("缺少必填字段", "a required field is missing"),
+    DeadReason.WRONG_TYPE: Words("字段类型不符", "a field is of another type"),
+    DeadReason.OUT_OF_RANGE: Words("字段超出范围", "a field is out of range"),
+    DeadReason.SUBJECT_INVALID: Words("用户标识无效", "its subject is no subscriber"),
+    DeadReason.TIME_INVALID: Words("时间无效", "its time is missing or no time"),
+    DeadReason.FAR_FUTURE: Words("时间在未来", "its time is in the future"),
+    DeadReason.TOO_LARGE: Words("记录过大", "too large"),
+    DeadReason.SCHEMA_MISMATCH: Words("格式与约定不符", "not of the form agreed"),
+    DeadReason.UNKNOWN_SUBSCRIBER: Words("本节点无此用户", "a subscriber this node does not know"),
+    DeadReason.NOT_CLOUDEVENT: Words("不是 CloudEvents 1.0", "not CloudEvents 1.0"),
+    DeadReason.ID_INVALID: Words("事件编号无效", "its id or source is missing or too long"),
 }
 
 ERROR_REASONS: dict[str, Remedy] = {
