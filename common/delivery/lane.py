@@ -31,6 +31,7 @@ from common.kernel.channel import (
 )
 from common.kernel.columns import Codes
 from common.kernel.policy import SUBMIT_SECONDS, Policy, quiet_until
+from common.kernel.refusal import Fault, Refusal
 from common.kernel.task_block import BLOCK_ROWS
 from common.runtime.clock import Clock
 from common.runtime.database import Database
@@ -109,6 +110,11 @@ class Lane:
             self._delivery.busy.discard(self._taking or ("", 0))
             self._outages += 1
             await asyncio.sleep(back_off(self._outages, longest=OUTAGE_SECONDS_MAX))
+            return None
+        except Refusal as why:
+            if why.fault is not Fault.BUSY:
+                raise
+            # The fence closed after this lane had asked whom it may contact; nothing was booked.
             return None
         self._outages = 0
         return claimed

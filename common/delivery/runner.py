@@ -19,7 +19,7 @@ from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.runtime.outage import StoreUnavailable
 
-SWEEP_SECONDS = 60
+SWEEP_SECONDS = 20
 """By the node's clock, so a step forward is swept at once."""
 SWEEP_LOOK_SECONDS = 0.5
 SWEEP_BLOCKS = 16

@@ -136,7 +136,11 @@ def _say_where(*_: object) -> None:
     faulthandler.dump_traceback(all_threads=True)
     with suppress(RuntimeError):
         for task in asyncio.all_tasks():
-            task.print_stack(file=sys.stderr)
+            print(
+                task.get_name(),
+                [(each.f_code.co_qualname, each.f_lineno) for each in task.get_stack()],
+                file=sys.stderr,
+            )
 
 
 def _die_with_parent() -> None:

@@ -61,7 +61,8 @@ def test_a_stale_store_is_noticed_and_fenced(
     finally:
         runner.run(federation.close())
     assert federation.processes.crashed == []
-    assert Evidence(federation).wrong() == []
+    wrong = Evidence(federation).wrong()
+    assert wrong == [], "\n".join(wrong)
     for node in victims:
         assert federation.processes.points_hit(node) >= set(points("restore"))
     assert federation.processes.points_hit(HQ) >= set(points("reset"))

@@ -235,11 +235,10 @@ waves:
     async def wind_up(self) -> None:
         """Days after the last campaign everything has its end: receipts that never came, campaigns, orders."""
         self.step_to(self.day + 5)
-        statement = "SELECT coalesce(sum(open_tasks + submitting_tasks + submitted_tasks), 0) FROM task_block"
 
         async def ended() -> bool:
             await self.hq.campaigns()
-            return not sum(int(self.query(node, statement)[0][0]) for node in NODES)
+            return not any(self._unended(node) for node in NODES)
 
         await self.until("every task to end", QUIET_SECONDS_MAX, ended)
         await self.quiet()
@@ -275,12 +274,11 @@ waves:
                     raise
                 last = refusal.message
             await asyncio.sleep(POLL_SECONDS)
+        standing = f"{last} {self._standing()}"
         for name in self.processes.names():
             self.processes.signal(name, signal.SIGUSR1)
         await asyncio.sleep(1)
-        raise StuckError(
-            f"waited {seconds:.0f} s for {what}; {last or self._standing()}; logs are in {self.local.logs}"
-        )
+        raise StuckError(f"waited {seconds:.0f} s for {what}; {standing}; logs are in {self.local.logs}")
 
     def query(self, node: str, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a node's store, past the node and every link."""
@@ -355,7 +353,12 @@ waves:
         )
 
     def _standing(self) -> str:
-        return str(getattr(self, "_wave", "")).replace("\n", " ")
+        return " ".join(f"{node}: {self._unended(node)}" for node in NODES)
+
+    def _unended(self, node: str) -> list[tuple[Any, ...]]:
+        columns = "work_order, number, open_tasks, submitting_tasks, submitted_tasks"
+        left = "open_tasks + submitting_tasks + submitted_tasks > 0"
+        return self.query(node, f"SELECT {columns} FROM task_block WHERE {left}")
 
     async def _still(self) -> bool:
         if motion.reports_to_come(self.local, self.world) or self._entries_to_come():
