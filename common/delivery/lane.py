@@ -65,6 +65,10 @@ class Delivery:
     busy: set[tuple[str, int]] = field(default_factory=set)
 
 
+class OverError(Exception):
+    """Nothing of this claim may be sent any more, so there is nothing to wait for."""
+
+
 class Lane:
     def __init__(self, delivery: Delivery, channel: Channel, port: ChannelPort) -> None:
         self._delivery = delivery
@@ -206,7 +210,7 @@ class Lane:
             await pace.take(len(outcomes))
             try:
                 answer: SendAnswer = await attempts(self._attempt, batch, claimed, deadline)
-            except NeverAccepted:
+            except (NeverAccepted, OverError):
                 outcomes[:] = SendOutcome.THROTTLED
             except NoAnswer as silence:
                 log.warning("no answer from %s: %s", batch.channel, silence)
@@ -216,12 +220,11 @@ class Lane:
                     pace.hold(answer.pause_seconds)
 
     async def _attempt(self, batch: OutboundBatch, claimed: Claimed, deadline: float) -> SendAnswer:
-        left = deadline - self._delivery.clock.monotonic()
-        if left <= 0:
-            raise NeverAccepted("submit_by has passed")
-        now = self._delivery.clock.now()
+        left, now = deadline - self._delivery.clock.monotonic(), self._delivery.clock.now()
+        if left <= 0 or now >= claimed.submit_by:
+            raise OverError("submit_by has passed")
         if any(quiet_until(claimed.policy, self._channel, now, zone) is not None for zone in claimed.zones):
-            raise NeverAccepted("quiet hours have begun")
+            raise OverError("quiet hours have begun")
         try:
             async with asyncio.timeout(left):
                 return await self._port.send(batch)

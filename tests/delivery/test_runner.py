@@ -208,6 +208,21 @@ def test_nothing_is_sent_in_quiet_hours_or_while_paused(
     assert len(vendor.taken) == 50
 
 
+def test_what_can_be_sent_no_more_is_not_waited_for(
+    sqlite_file: Database, people: Any, issue: Any, drive: Any
+) -> None:
+    """Else tasks would be open for as long as a vendor is given to take them, with their validity long over."""
+    stored(sqlite_file, issue, people(10))
+    wall, vendor = Wall(), Vendor(faults=["never"] * 1_000)
+
+    def expired(counted: dict[TaskState, int]) -> bool:
+        wall.at += 1 if not vendor.submit_bys else 86_400
+        return counted[TaskState.EXPIRED] == 10
+
+    drive(vendor, expired, wall)
+    assert len(vendor.submit_bys) < 5
+
+
 def test_nothing_is_sent_after_submit_by(
     sqlite_file: Database, people: Any, issue: Any, drive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
