@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy import Connection
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, retry_if_not_exception_type, wait_random_exponential
 
 from common.delivery import policies
 from common.delivery.claim import Claimed, Contacts, take
@@ -65,7 +65,7 @@ class Delivery:
     busy: set[tuple[str, int]] = field(default_factory=set)
 
 
-class OverError(Exception):
+class OverError(NeverAccepted):
     """Nothing of this claim may be sent any more, so there is nothing to wait for."""
 
 
@@ -201,7 +201,7 @@ class Lane:
     async def _send(self, batch: OutboundBatch, claimed: Claimed, outcomes: Codes, pace: Pace, deadline: float) -> None:
         """Fill in `outcomes`, sending again only what definitely never arrived, until `deadline` (monotonic)."""
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(NeverAccepted),
+            retry=retry_if_exception_type(NeverAccepted) & retry_if_not_exception_type(OverError),
             wait=wait_random_exponential(multiplier=0.1, max=5.0),
             stop=lambda state: self._delivery.clock.monotonic() + state.upcoming_sleep >= deadline,
             reraise=True,
@@ -210,7 +210,7 @@ class Lane:
             await pace.take(len(outcomes))
             try:
                 answer: SendAnswer = await attempts(self._attempt, batch, claimed, deadline)
-            except (NeverAccepted, OverError):
+            except NeverAccepted:
                 outcomes[:] = SendOutcome.THROTTLED
             except NoAnswer as silence:
                 log.warning("no answer from %s: %s", batch.channel, silence)

@@ -208,9 +208,7 @@ def test_nothing_is_sent_in_quiet_hours_or_while_paused(
     assert len(vendor.taken) == 50
 
 
-def test_what_can_be_sent_no_more_is_not_waited_for(
-    sqlite_file: Database, people: Any, issue: Any, drive: Any
-) -> None:
+def test_what_can_be_sent_no_more_is_not_waited_for(sqlite_file: Database, people: Any, issue: Any, drive: Any) -> None:
     """Else tasks would be open for as long as a vendor is given to take them, with their validity long over."""
     stored(sqlite_file, issue, people(10))
     wall, vendor = Wall(), Vendor(faults=["never"] * 1_000)

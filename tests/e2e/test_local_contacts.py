@@ -22,7 +22,7 @@ from deploy.local.federation import HQ, Local, World, fill, lay_out, layout
 from deploy.local.link import Link
 from deploy.local.processes import Supervisor
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PROVINCE, VENDOR = "45", "vendor-45"
 PEOPLE = 300
@@ -40,7 +40,11 @@ class Federation:
     people: Path
 
     async def contact(self, name: str, *more: str) -> tuple[int, str]:
-        """Run the command; answers its exit code and what it said."""
+        """Run the command, once more where it says so; answers its exit code and what it said."""
+        code, said = await self._contact(name, *more)
+        return await self._contact(name, *more) if "Run this again" in said else (code, said)
+
+    async def _contact(self, name: str, *more: str) -> tuple[int, str]:
         arguments = [
             "-m", "province", "contact", str(self.people), "--name", name, "--offer", "o", "--text", "您好",
             "--config", str(self.local.home(PROVINCE) / "province.toml"), *more,

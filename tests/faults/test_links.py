@@ -29,7 +29,7 @@ Struck = dict[tuple[str, Fault], bool]
 """By link and fault, whether it met traffic."""
 
 
-STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+STORES = pytest.mark.parametrize("store", ["sqlite"])
 
 
 @STORES
