@@ -143,9 +143,6 @@ def _work_orders(world: World) -> Finding:
 def _whole(world: World, node: Node, order: WorkOrder, tasks: int) -> bool:
     if order.state == OrderState.REJECTED and node.name == order.node:
         return tasks == 0
-    if order.state == OrderState.ISSUED and world.hq is not None and world.hq.incarnation > 1:
-        # What a restored HQ forgot before anybody was told of it, nobody can tell any more.
-        return tasks <= order.task_count
     came = order.node == node.name != "hq" and order.state in (OrderState.ACCEPTED, OrderState.PAUSED)
     complete = came or world.settled or order.state == OrderState.COMPLETED
     return tasks == order.task_count if complete else tasks <= order.task_count

@@ -18,7 +18,7 @@ def test_the_kernel_decides_as_the_reference_and_several_times_as_fast() -> None
     told = json.loads(ran.stdout)
     assert ran.exit_code == 0
     assert told["decisions_differ"] == 0
-    assert told["kernel_vs_reference"] > 1
+    assert told["kernel_vs_reference"] >= 2
     assert told["durable_admissions_per_second"] > 0
     assert 0 < told["granted_share"] < 1
     assert 0 < told["admission_granted_share"] < 1
