@@ -117,7 +117,7 @@ def standardise(event_type: EventType, rows: Rows, edge: Edge) -> Decoded:
     columns = _columns(event_type, rows, faults)
     if edge.known is not None:
         faults.add(~edge.known(keys), DeadReason.UNKNOWN_SUBSCRIBER, "subject: this node does not know the subscriber")
-    events = Events(event_type, ids, keys, at, columns)
+    events = Events(event_type, ids, keys, at, rows.positions, columns)
     if not faults.told:
         return Decoded((events,), DeadLetters())
     good = np.flatnonzero(faults.first == 0)

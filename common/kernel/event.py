@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.kernel.columns import Keys, Mask, Refs
+from common.kernel.columns import Keys, Mask, Refs, Rows
 
 TYPE_PREFIX = "liandong."
 TEXT_CHARS_MAX = 512
@@ -140,6 +140,8 @@ class Events:
     keys: Keys
     at: Millis
     """When it happened, by the source's clock."""
+    positions: Rows
+    """Where each stood in what came in, ascending: the number of its record, or its line in a file."""
     columns: Mapping[str, Column]
 
     def __len__(self) -> int:
@@ -148,7 +150,7 @@ class Events:
     def __getitem__(self, rows: Any) -> Events:
         """Those of a mask, a slice or an array of positions."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return Events(self.type, self.ids[rows], self.keys[rows], self.at[rows], columns)
+        return Events(self.type, self.ids[rows], self.keys[rows], self.at[rows], self.positions[rows], columns)
 
 
 def present(kind: Kind, column: Column) -> Mask:
