@@ -1,0 +1,173 @@
+"""Events from Kafka: one consumer of the node's group, its partitions given and taken one by one."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapters.streams.stretch import EdgeNow, Owner, Stretch
+from common.kernel.refusal import missing
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message, TopicPartition
+
+CONSUME = 20_000
+"""Messages at a time; more at a time come slower."""
+SESSION_MS = 6_000
+LOOK_SECONDS = 0.002
+WATERMARK_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+SETTINGS: dict[str, Any] = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": SESSION_MS,
+    "heartbeat.interval.ms": 1_000,
+    # With the usual queue the client pauses for a second whenever it is full.
+    "queued.min.messages": 1_000_000,
+    "queued.max.messages.kbytes": 512_000,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.wait.max.ms": 50,
+    "fetch.error.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 1_000,
+    "topic.metadata.refresh.interval.ms": 30_000,
+    "receive.message.max.bytes": 268_435_456,
+    "log_level": 3,
+}
+
+
+class KafkaSource:
+    """Partitions are named `topic:number`. What was processed is the owner's to know; commits are for onlookers."""
+
+    def __init__(self, brokers: str, topics: Sequence[str], group: str, edge: EdgeNow) -> None:
+        self._edge = edge
+        self._consumer = _consumer({**SETTINGS, "bootstrap.servers": brokers, "group.id": group})
+        self._fresh: dict[str, int] = {}
+        """Assigned during this poll: where they begin."""
+        self._next: dict[str, int] = {}
+        self._owner: Owner | None = None
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
+
+    def poll(self, owner: Owner, wait_seconds: float) -> list[Stretch]:
+        self._owner = owner
+        self._fresh.clear()
+        messages = self._consumer.consume(CONSUME, LOOK_SECONDS)
+        if not messages and wait_seconds > LOOK_SECONDS:
+            # It waits for as many as it was asked for, and all of the time where they do not come.
+            first = self._consumer.poll(wait_seconds)
+            messages = [] if first is None else [first, *self._consumer.consume(CONSUME, 0)]
+        return [stretch for name, some in _by_partition(messages) if (stretch := self._stretch(name, some)) is not None]
+
+    def kept(self, partition: str, offset: int) -> None:
+        if partition in self._next:
+            self._consumer.commit(offsets=[_place(partition, offset)], asynchronous=True)
+
+    def lag(self) -> Mapping[str, int]:
+        from confluent_kafka import KafkaException
+
+        found = {}
+        for name, offset in self._next.items():
+            try:
+                _, high = self._consumer.get_watermark_offsets(_place(name), timeout=WATERMARK_SECONDS)
+            except KafkaException:
+                continue
+            found[name] = max(0, high - max(offset, 0))
+        return found
+
+    def close(self, owner: Owner) -> None:
+        self._owner = owner
+        self._consumer.close()
+        for name in list(self._next):
+            self._give(name, owner.revoked)
+
+    def _stretch(self, name: str, messages: Sequence[Message]) -> Stretch | None:
+        if name not in self._next:
+            return None
+        offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
+        # What was fetched before a partition went and came back may still be among them: only the last run counts.
+        begin = int(np.flatnonzero(np.diff(offsets, prepend=-1) <= 0)[-1:].sum()) if name in self._fresh else 0
+        messages, offsets = messages[begin:], offsets[begin:]
+        if self._jumped(name, int(offsets[0])):
+            return None
+        headers = [message.headers() for message in messages]
+        self._next[name] = int(offsets[-1]) + 1
+        return Stretch(
+            name, self._next[name], offsets, [message.value() or b"" for message in messages],
+            headers if any(headers) else None, self._edge,
+        )  # fmt: skip
+
+    def _jumped(self, name: str, first: int) -> bool:
+        """Whether what just came does not begin where it should, and is asked for once more."""
+        wanted = self._fresh.get(name, -1)
+        if wanted < 0 or first <= wanted:
+            return False
+        low, _ = self._consumer.get_watermark_offsets(_place(name), timeout=WATERMARK_SECONDS)
+        if low > wanted:
+            return False
+        self._consumer.seek(_place(name, wanted))
+        return True
+
+    def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        from confluent_kafka import OFFSET_BEGINNING
+
+        assert self._owner is not None
+        for place in places:
+            name = f"{place.topic}:{place.partition}"
+            offset = self._owner.assigned(name)
+            place.offset = OFFSET_BEGINNING if offset is None else offset
+            self._next[name] = self._fresh[name] = -1 if offset is None else offset
+        consumer.incremental_assign(places)
+        log.info("partitions taken: %s", ", ".join(f"{p.topic}:{p.partition} from {p.offset}" for p in places))
+
+    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        assert self._owner is not None
+        for place in places:
+            self._give(f"{place.topic}:{place.partition}", self._owner.revoked)
+        consumer.incremental_unassign(places)
+
+    def _lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        assert self._owner is not None
+        for place in places:
+            self._give(f"{place.topic}:{place.partition}", self._owner.lost)
+        consumer.incremental_unassign(places)
+
+    def _give(self, name: str, tell: Any) -> None:
+        if self._next.pop(name, None) is not None:
+            tell(name)
+
+
+def _consumer(settings: dict[str, Any]) -> Consumer:
+    try:
+        from confluent_kafka import Consumer
+    except ImportError as error:
+        raise missing("the package confluent-kafka is not installed here; install the extra kafka") from error
+    return Consumer(settings)
+
+
+def _place(partition: str, offset: int | None = None) -> TopicPartition:
+    from confluent_kafka import TopicPartition
+
+    topic, _, number = partition.rpartition(":")
+    return TopicPartition(topic, int(number)) if offset is None else TopicPartition(topic, int(number), offset)
+
+
+def _by_partition(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
+    """In the order of each; errors are told to the log."""
+    found: dict[tuple[str, int], list[Message]] = {}
+    for (topic, number), some in itertools.groupby(messages, lambda m: (m.topic(), m.partition())):
+        run = list(some)
+        good = [message for message in run if message.error() is None]
+        if len(good) < len(run):
+            for message in run:
+                if message.error() is not None:
+                    log.warning("%s:%s: %s", topic, number, message.error())
+        if good:
+            found.setdefault((topic, number), []).extend(good)
+    return [(f"{topic}:{number}", some) for (topic, number), some in found.items()]
