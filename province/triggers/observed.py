@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +38,12 @@ class Observed:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getitem__(self, rows: Any) -> Observed:
+        """Those of a mask, a slice or an array of positions."""
+        ids, keys, at, newest = self.ids[rows], self.keys[rows], self.at[rows], self.newest[rows]
+        used = [column[rows] if len(column) else column for column in (self.amounts, self.limits, self.sides)]
+        return Observed(ids, keys, at, newest, *used, rows=self.rows[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
