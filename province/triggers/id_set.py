@@ -104,8 +104,9 @@ class _Generation:
     def has(self, ids: EventIds) -> Mask:
         at = self._home(ids)
         found = self.slots[at]
-        there: Mask = found == ids
-        rows, step = np.flatnonzero(~there & (found != _FREE)), 1
+        taken = found != _FREE
+        there: Mask = taken & (found == ids)
+        rows, step = np.flatnonzero(taken & ~there), 1
         at, ids = at[rows], ids[rows]
         while len(rows):
             at = at + step & self._last_slot

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from typing import Any
 
 from common.kernel.columns import Keys, Mask, Rows
 
@@ -27,16 +27,16 @@ _HALF = np.uint64(32)
 
 
 class Ordinals:
-    """Places are given in order of arrival, and only `forget` moves them.
+    """Places are given in order of arrival.
 
-    The number tells when a pair is used up: `forget` drops those below one.
+    The number tells when a pair is used up: `forget` drops those below one, and only it and `sift` move places.
     """
 
     def __init__(self, number_type: type[np.signedinteger[Any]], fills: Mapping[str, Any] | None = None) -> None:
         """`fills`: what each column of values begins with; an array where a place has several."""
-        self._fills = {KEYS: np.int64(0), NUMBERS: number_type(0)}
-        self._fills |= {name: np.asarray(fill) for name, fill in (fills or {}).items()}
-        self._columns = {name: np.empty((1, *fill.shape), fill.dtype) for name, fill in self._fills.items()}
+        own = {KEYS: np.int64(0), NUMBERS: number_type(0)}
+        self._fills = {name: np.asarray(fill) for name, fill in (own | dict(fills or {})).items()}
+        self._columns = {name: fill[np.newaxis].copy() for name, fill in self._fills.items()}
         self._columns[NUMBERS][NOBODY] = np.iinfo(number_type).min
         self._count = self._looked_at = 0
         self._lay(_SLOTS_MIN)
@@ -57,7 +57,7 @@ class Ordinals:
         return {name: column[1 : self._count + 1] for name, column in self._columns.items()}
 
     def restore(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Into an empty one: what `columns` gave."""
+        """What `columns` gave, in place of all there was."""
         self._count = len(columns[KEYS])
         self._columns = {name: self._with_nobody(name, column) for name, column in columns.items()}
         self._lay(_slots_for(self._count))
@@ -85,23 +85,21 @@ class Ordinals:
         return places, missing
 
     def forget(self, below: int) -> None:
-        """Drop the pairs whose number is lower, once they are most of what is held.
+        """Drop the pairs whose number is lower, once they are most of what is held."""
+        self.sift(lambda columns: columns[NUMBERS] >= below)
+
+    def sift(self, kept: Callable[[dict[str, NDArray[Any]]], Mask]) -> None:
+        """Drop all that is not `kept`, once that is most; the kept close up in the order they had.
 
         It looks only after an eighth has come new, so it costs little however often it is asked.
         """
         if self._count - self._looked_at < max(1, self._looked_at // 8):
             return
-        kept = self._columns[NUMBERS][1 : self._count + 1] >= below
-        if 2 * np.count_nonzero(kept) < self._count:
-            self.keep(kept)
+        columns = self.columns()
+        staying = kept(columns)
+        if 2 * np.count_nonzero(staying) < self._count:
+            self.restore({name: column[staying] for name, column in columns.items()})
         self._looked_at = self._count
-
-    def keep(self, kept: Mask) -> None:
-        """Drop all other places, in a mask over those from 1 on; the kept close up in the order they had."""
-        self._count = int(np.count_nonzero(kept))
-        for name, column in self._columns.items():
-            self._columns[name] = self._with_nobody(name, column[1 : len(kept) + 1][kept])
-        self._lay(_slots_for(self._count))
 
     def _with_nobody(self, name: str, column: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate((self._columns[name][: NOBODY + 1], column))
@@ -146,7 +144,7 @@ class Ordinals:
         self._looked_at = 0
 
     def _seat(self, places: Places) -> tuple[Places, NDArray[np.int64]]:
-        """Enter places whose pairs stand in the columns; of equal ones the first. Who holds each one's slot, and the slot."""
+        """Enter places whose pairs stand in the columns; of equal ones the first. The place each has, and its slot."""
         keys, numbers = self._columns[KEYS][places], self._columns[NUMBERS][places]
         holders, slots = np.empty_like(places), self._home(keys, numbers)
         rows, at, step = np.arange(len(places)), slots, 0
