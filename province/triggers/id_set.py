@@ -99,7 +99,8 @@ class _Generation:
         return self._count
 
     def held(self) -> EventIds:
-        return self.slots[self.slots != _FREE]
+        ids: EventIds = self.slots[self.slots != _FREE]
+        return ids
 
     def has(self, ids: EventIds) -> Mask:
         at = self._home(ids)

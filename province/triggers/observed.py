@@ -40,9 +40,16 @@ class Observed:
 
     def __getitem__(self, rows: Any) -> Observed:
         """Those of a mask, a slice or an array of positions."""
-        ids, keys, at, newest = self.ids[rows], self.keys[rows], self.at[rows], self.newest[rows]
-        used = [column[rows] if len(column) else column for column in (self.amounts, self.limits, self.sides)]
-        return Observed(ids, keys, at, newest, *used, rows=self.rows[rows])
+        return Observed(
+            self.ids[rows],
+            self.keys[rows],
+            self.at[rows],
+            self.newest[rows],
+            self.amounts[rows] if len(self.amounts) else self.amounts,
+            self.limits[rows] if len(self.limits) else self.limits,
+            self.sides[rows] if len(self.sides) else self.sides,
+            self.rows[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

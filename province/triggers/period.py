@@ -46,8 +46,10 @@ def _months(days: NDArray[np.int64]) -> Periods:
     first, last = days.min(), days.max()
     if last - first > _DAYS_AT_ONCE_MAX:
         return _calendar(days)
-    return _calendar(np.arange(first, last + 1))[days - first]
+    months: Periods = _calendar(np.arange(first, last + 1))[days - first]
+    return months
 
 
 def _calendar(days: NDArray[np.int64]) -> Periods:
-    return days.astype("M8[D]").astype("M8[M]").astype(np.int64) + _MONTHS_TO_1970
+    months: Periods = days.astype("M8[D]").astype("M8[M]").astype(np.int64) + _MONTHS_TO_1970
+    return months

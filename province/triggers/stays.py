@@ -19,11 +19,13 @@ from province.triggers.state import NOTHING, Columns, State
 
 _ENDED, _LASTED = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 """Stand for when a state began: it goes on no more; it goes on, and it has been told that it lasted."""
+_ELAPSED_MAX = (1 << 31) - 1
+"""Milliseconds that fit in a word with a place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Held:
-    """Events in order of time, then id."""
+    """Events in order of time."""
 
     ids: EventIds
     keys: Keys
@@ -79,7 +81,8 @@ class StaysState(State):
     def take(self, observed: Observed) -> Fired:
         super().take(observed)
         fired = self.pass_time(int(observed.newest[-1])) if len(observed) else NOTHING
-        for each in (*self._held[-1:], *list(self._waiting)[-1:]):
+        last: list[_Held | _Begun] = [*self._held[-1:], *list(self._waiting)[-1:]]
+        for each in last:
             each.rows[:] = -1  # the run is over
         self._merge()
         return fired
@@ -106,12 +109,12 @@ class StaysState(State):
     def restore(self, columns: Mapping[str, NDArray[Any]]) -> None:
         super().restore(columns)
         held = _Held(*(columns[f"held.{name}"] for name in _Held.__slots__))
-        self._held = [held[np.lexsort((held.ids, held.at))]]
+        self._held = [held[np.argsort(held.at)]]
         self._waiting = deque([_Begun(*(columns[f"waiting.{name}"].copy() for name in _Begun.__slots__))])
 
     def _count(self, seen: Observed) -> Fired:
-        order = np.lexsort((seen.ids, seen.at))
-        self._held.append(_Held(seen.ids[order], seen.keys[order], seen.at[order], seen.sides[order], seen.rows[order]))
+        order = np.argsort(seen.at)
+        self._held.append(_Held(seen.ids, seen.keys, seen.at, seen.sides, seen.rows)[order])
         return NOTHING
 
     def _forget(self, before: int) -> None:
@@ -121,7 +124,7 @@ class StaysState(State):
         """Few lists, each less than half as long as the one before it."""
         while len(self._held) > 1 and len(self._held[-2]) < 2 * len(self._held[-1]):
             both = _joined(_Held, [self._held.pop(-2), self._held.pop()])
-            self._held.append(both[np.lexsort((both.ids, both.at))])
+            self._held.append(both[np.argsort(both.at)])
 
     def _released(self, now: int) -> list[_Begun]:
         """Take the events before `now`: the states that ended having lasted, and had not been told."""
@@ -133,8 +136,8 @@ class StaysState(State):
         begins = events.keys[events.sides == 1]
         self._people.add(begins, np.zeros(len(begins), dtype=np.int64))
         places = self._people.find(events.keys, np.zeros(len(events), dtype=np.int64))
-        order = np.lexsort((events.ids, events.at, places))
-        order = order[places[order] != NOBODY]
+        known = np.flatnonzero(places != NOBODY)
+        order = known[_in_order(places[known], events[known])]
         return self._apply(events[order], places[order])
 
     def _apply(self, events: _Held, places: Places) -> list[_Begun]:
@@ -173,6 +176,22 @@ class StaysState(State):
         still: Mask = (places != NOBODY) & (self._people["begun"][places] == begun.at)
         self._people["begun"][places[still]] = _LASTED
         return begun[still]
+
+
+def _in_order(places: Places, events: _Held) -> Rows:
+    """By place, then time, then id: in one sort of both, where time is not too long, and another of the few ties."""
+    elapsed = events.at - events.at.min(initial=_LASTED)
+    if elapsed.max(initial=0) > _ELAPSED_MAX:
+        return np.lexsort((events.rows, events.ids, events.at, places))
+    words = places * (_ELAPSED_MAX + 1) + elapsed
+    order = np.argsort(words)
+    tied = words[order[1:]] == words[order[:-1]]
+    ties = (
+        np.flatnonzero(np.append(tied, False) | np.append(False, tied)) if tied.any() else np.zeros(0, dtype=np.int64)
+    )
+    among = order[ties]
+    order[ties] = among[np.lexsort((events.rows[among], events.ids[among], words[among]))]
+    return order
 
 
 def _since(events: _Held, places: Places, begun: Millis) -> _Begun:

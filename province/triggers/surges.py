@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +20,7 @@ _ABSENT = -0.0
 """What a step holds that had no event: adding an amount, even 0.0, clears its sign."""
 _SLACK = 1 + 1e-6
 """A block's total rounds otherwise than its steps do, one by one."""
+_NO_BLOCK = np.iinfo(np.int64).min
 
 Sums = NDArray[np.float64]
 
@@ -32,12 +36,18 @@ class SurgeState(State):
         self._window, self._reaches = form.window_seconds * 1000, form.reaches
         self._blocks = Ordinals(np.int64, {"sums": np.full(_STEPS, _ABSENT), "totals": 0.0})
         self._had = Ordinals(np.int32)
+        self._latest = _NO_BLOCK
         super().__init__(rule, {"blocks": self._blocks, "had": self._had}, with_ids=True)
+
+    def restore(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        super().restore(columns)
+        self._latest = int(columns["blocks.numbers"].max(initial=_NO_BLOCK))
 
     def _count(self, seen: Observed) -> Fired:
         blocks = seen.at // self._window
         steps = (seen.at - blocks * self._window) * _STEPS // self._window
         amounts = np.fmax(seen.amounts, 0.0) + 0.0  # never -0.0
+        self._latest = max(self._latest, int(blocks.max()))
         places, _ = self._blocks.add(seen.keys, blocks)
         np.add.at(self._blocks["totals"], places, amounts)
         spans = self._warm(places)
@@ -62,9 +72,13 @@ class SurgeState(State):
         own = np.sort(places)
         own = own[np.append(True, own[1:] != own[:-1])]
         keys, blocks, totals = self._blocks["keys"][own], self._blocks["numbers"][own], self._blocks["totals"]
-        spans = np.column_stack((self._blocks.find(keys, blocks - 1), own, self._blocks.find(keys, blocks + 1)))
+        spans = np.zeros((len(own), 3), dtype=np.intp)
+        spans[:, 0], spans[:, 1] = self._blocks.find(keys, blocks - 1), own
+        followed = np.flatnonzero(blocks < self._latest)
+        spans[followed, 2] = self._blocks.find(keys[followed], blocks[followed] + 1)
         around = np.maximum(totals[spans[:, 0]], totals[spans[:, 2]])
-        return spans[(totals[own] + around) * _SLACK >= self._reaches]
+        warm: Places = spans[(totals[own] + around) * _SLACK >= self._reaches]
+        return warm
 
     def _hot(self, spans: Places) -> NDArray[np.bool_]:
         """Which lines have a window that reaches the limit, of a period in which the person has not had theirs."""
@@ -121,13 +135,19 @@ class SurgeState(State):
 
 def _on_the_lines(spans: Places, places: Places, steps: Rows) -> tuple[Rows, Rows, Rows]:
     """The events of each line, ascending: the line, the event, and where in its three blocks the event is."""
-    found = []
+    found, near = [], _among(places, spans)
     for block, members in enumerate(spans.T):
-        order = np.argsort(members, kind="stable")
-        near = np.minimum(np.searchsorted(members[order], places), len(members) - 1)
-        lines = order[near]
-        events = np.flatnonzero(members[lines] == places)
-        found.append((lines[events], events, block * _STEPS + steps[events]))
+        order = np.argsort(members)
+        lines = order[np.minimum(np.searchsorted(members[order], places[near]), len(members) - 1)]
+        its = members[lines] == places[near]
+        events = near[its]
+        found.append((lines[its], events, block * _STEPS + steps[events]))
     lines, events, at = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(events, kind="stable")
     return lines[order], events[order], at[order]
+
+
+def _among(places: Places, wanted: Places) -> Rows:
+    marks = np.zeros(max(places.max(), wanted.max()) + 1, dtype=np.bool_)
+    marks[wanted] = True
+    return np.flatnonzero(marks[places])
