@@ -5,11 +5,11 @@ It is what the fast states are held to, in the tests and each time the benchmark
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
@@ -122,7 +122,7 @@ class Reference:
             case Stays() as form:
                 self.waiting: list[tuple[int, int, Event]] = []
                 self.begun: dict[int, Event] = {}
-                self.told: set[int] = set()
+                self.due: list[tuple[int, int, Event]] = []
                 self.lasts = form.seconds * 1000
                 return self.hold, False
 
@@ -156,30 +156,29 @@ class Reference:
             self.fire(event.key, event.at, event.at, event.row)
 
     def hold(self, event: Event) -> None:
-        insort(self.waiting, (event.at, event.id, event))
+        heappush(self.waiting, (event.at, event.id, event))
 
     def pass_time(self, newest: int) -> None:
         """Of what nothing earlier can come before any more: states that have lasted, and events, in order of time."""
         now = newest - self.lateness
         while self.waiting and self.waiting[0][0] < now:
-            event = self.waiting.pop(0)[2]
+            event = heappop(self.waiting)[2]
             self.tell(event.at)
             self.move(event)
         self.tell(now)
 
     def move(self, event: Event) -> None:
-        if event.side == 1:
-            self.begun.setdefault(event.key, event)
-        else:
+        if event.side == 0:
             self.begun.pop(event.key, None)
-            self.told.discard(event.key)
+        elif event.key not in self.begun:
+            self.begun[event.key] = event
+            heappush(self.due, (event.at + self.lasts, event.key, event))
 
     def tell(self, now: int) -> None:
-        for begin in sorted(self.begun.values(), key=lambda event: event.at):
-            lasted_at = begin.at + self.lasts
-            if begin.key not in self.told and lasted_at <= now:
-                self.told.add(begin.key)
-                self.fire(begin.key, lasted_at, lasted_at, begin.row)
+        while self.due and self.due[0][0] <= now:
+            lasted_at, key, begin = heappop(self.due)
+            if self.begun.get(key) is begin:
+                self.fire(key, lasted_at, lasted_at, begin.row)
 
 
 def sum_in_order(amounts: list[float]) -> float:

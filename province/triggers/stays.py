@@ -102,14 +102,14 @@ class StaysState(State):
 
     def columns(self) -> Columns:
         held, waiting = _joined(_Held, self._held), _joined(_Begun, list(self._waiting))
+        held = held[np.argsort(held.at, kind="stable")]
         kept = super().columns()
         kept |= {f"held.{name}": getattr(held, name) for name in _Held.__slots__}
         return kept | {f"waiting.{name}": getattr(waiting, name) for name in _Begun.__slots__}
 
     def restore(self, columns: Mapping[str, NDArray[Any]]) -> None:
         super().restore(columns)
-        held = _Held(*(columns[f"held.{name}"] for name in _Held.__slots__))
-        self._held = [held[np.argsort(held.at)]]
+        self._held = [_Held(*(columns[f"held.{name}"].copy() for name in _Held.__slots__))]
         self._waiting = deque([_Begun(*(columns[f"waiting.{name}"].copy() for name in _Begun.__slots__))])
 
     def _count(self, seen: Observed) -> Fired:
