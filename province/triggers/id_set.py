@@ -161,10 +161,11 @@ class _Generation:
 def _first_of_each(ids: EventIds) -> Mask:
     first = np.ones(len(ids), dtype=np.bool_)
     ordered = np.sort(ids)
-    again = ordered[1:][ordered[1:] == ordered[:-1]]
-    if len(again):
-        places = np.minimum(np.searchsorted(again, ids), len(again) - 1)
-        rows = np.flatnonzero(again[places] == ids)
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(ids)
+        ordered = ids[order]
+        again = ordered[1:] == ordered[:-1]
+        rows = np.sort(order[np.append(again, False) | np.append(False, again)])
         _, kept = np.unique(ids[rows], return_index=True)
         first[rows] = False
         first[rows[kept]] = True
