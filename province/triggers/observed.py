@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,19 @@ class Observed:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getitem__(self, rows: Any) -> Observed:
+        """Those of a mask, a slice or an array of positions."""
+        return Observed(
+            self.ids[rows],
+            self.keys[rows],
+            self.at[rows],
+            self.newest[rows],
+            self.amounts[rows] if len(self.amounts) else self.amounts,
+            self.limits[rows] if len(self.limits) else self.limits,
+            self.sides[rows] if len(self.sides) else self.sides,
+            self.rows[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
