@@ -24,13 +24,13 @@ from common.kernel.stop import StopScope
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.tag import Catalogue
 from common.kernel.task import TaskReason, TaskState
+from common.rules.rule_language import check_rule, everyone
 from common.runtime.database import Database
 from hq.audience import Audience
 from hq.erasing import Eraser
 from hq.evaluation import People, with_others
 from hq.planner import SELECTIONS, Planner
 from hq.rpc.people import PeopleCalls
-from hq.rule_language import check_rule, everyone
 from hq.store import erased, evaluation
 from hq.store.tables import province
 from tests.campaigns.conftest import CATALOGUE, FEDERATION_KEY, people
