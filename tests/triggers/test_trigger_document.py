@@ -78,7 +78,7 @@ def test_every_kind_of_rule_is_written_in_a_few_words(lines: str, condition: str
     [
         ("when: data_use", "rules[0].when[0]: there is no event type 'data_use'; did you mean data_used"),
         ("when: []", "rules[0].when: the list is empty"),
-        ("when: data_used; where: used_byte > 1", "line 5, column 12: rules[0].where: rule, line 1 column 1: data_used has"),
+        ("when: data_used; where: used_byte > 1", "line 5, column 12: rules[0].where: rule, line 1 column 1: "),
         ("when: data_used; where: used_byte > 1", "no field used_byte; did you mean used_bytes"),
         ("when: [data_used, payment]; where: used_bytes > 1", "payment has no field used_bytes; write a"),
         ("when: data_used; where: rat > 4", "rat is text and 4 is a number"),
