@@ -176,7 +176,7 @@ def _form_value(form: Form) -> dict[str, Any]:
         case Each():
             return {}
         case Sum(of, reaches, ratio, ratio_of):
-            to = f"{Decimal(repr(ratio)) * 100:f}%" if ratio is not None else reaches
+            to = f"{(Decimal(repr(ratio)) * 100).normalize():f}%" if ratio is not None else reaches
             return {"adds_up": _without_none({"field": of, "to": to, "of": ratio_of})}
         case Surge(of, seconds, reaches):
             return {"surges": _without_none({"field": of, "within": span_of(seconds), "to": reaches})}

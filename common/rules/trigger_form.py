@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
@@ -55,7 +56,7 @@ def _amount(value: object) -> object:
     amount = Amount(math.nan)
     if found:
         unit = found[2]
-        amount = Amount(float(found[1]) / 100, "%") if unit == "%" else Amount(float(found[1]) * _BYTES[unit], "bytes")
+        amount = Amount(float(Decimal(found[1]) / 100), "%") if unit == "%" else Amount(float(found[1]) * _BYTES[unit], "bytes")
     elif isinstance(value, int | float) and not isinstance(value, bool):
         amount = Amount(float(value))
     if not amount.value > 0:

@@ -77,7 +77,7 @@ def one_of(*parts: str | st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of([st.just(part) if isinstance(part, str) else part for part in parts])
 
 
-whole = one_of("used_bytes", "allowance_bytes", "month_used_bytes", "tag.age", "3", "-2", "length(cell_id)")
+whole = one_of("used_bytes", "allowance_bytes", "month_used_bytes", "tag.age", "3", "-2", "0", "length(cell_id)")
 numbers = st.recursive(
     one_of(whole, "tag.spend", "1.5", ".25"),
     lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*/%"), inner)
