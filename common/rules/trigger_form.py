@@ -56,7 +56,11 @@ def _amount(value: object) -> object:
     amount = Amount(math.nan)
     if found:
         unit = found[2]
-        amount = Amount(float(Decimal(found[1]) / 100), "%") if unit == "%" else Amount(float(found[1]) * _BYTES[unit], "bytes")
+        amount = (
+            Amount(float(Decimal(found[1]) / 100), "%")
+            if unit == "%"
+            else Amount(float(found[1]) * _BYTES[unit], "bytes")
+        )
     elif isinstance(value, int | float) and not isinstance(value, bool):
         amount = Amount(float(value))
     if not amount.value > 0:

@@ -71,10 +71,12 @@ def values_of(field: Field) -> st.SearchStrategy[Any]:
     return found if field.required else st.none() | found
 
 
-def rows_of(*names: str, size: int = 12) -> st.SearchStrategy[list[dict[str, Any]]]:
+def rows_of(*names: str, least: int = 0, size: int = 12) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Events in the partition's order."""
     one = st.one_of([_row(name) for name in names])
-    return st.lists(one, max_size=size).map(lambda rows: [{**row, "position": i} for i, row in enumerate(rows)])
+    return st.lists(one, min_size=least, max_size=size).map(
+        lambda rows: [{**row, "position": i} for i, row in enumerate(rows)]
+    )
 
 
 def _row(name: str) -> st.SearchStrategy[dict[str, Any]]:

@@ -119,10 +119,42 @@ conditions = st.recursive(
 
 
 @settings(max_examples=400, deadline=None)
-@given(conditions, rows_of("data_used"))
+@given(conditions, rows_of("data_used", least=3))
 def test_a_condition_holds_where_duckdb_says_it_does(text: str, rows: list[dict[str, Any]]) -> None:
     for events in events_of(rows):
         assert holds(text, events) == by_duckdb(text, rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "used_bytes / 0 > 1",
+        "NOT used_bytes % 0 = 1",
+        "allowance_bytes / used_bytes >= 1 OR allowance_bytes / used_bytes < 1",
+        "used_bytes % allowance_bytes = 1",
+        "-7 % 3 = -1 AND 7 / 2 = 3.5",
+        "coalesce(rat, '') = ''",
+        "NOT rat IN ('4G')",
+        "rat < apn OR NOT rat < apn",
+        "coalesce(tag.plan, rat, 'x') >= 'gold'",
+        "lower(tag.plan) = 'silver' AND length(tag.plan) = 6",
+        "roaming = FALSE OR tag.vip",
+        "coalesce(roaming, tag.vip)",
+        "tag.joined = tag.seen OR tag.joined > DATE '2026-02-25'",
+        "1 = 1",
+        "'a' < 'b' AND 'a' LIKE '_' AND 'a' IN ('a')",
+    ],
+)
+def test_null_and_division_by_zero_are_those_of_the_language(text: str) -> None:
+    said = [(used, allowance, rat, roaming) for used in (0, 1, 7) for allowance in (None, 0, 3)
+            for rat in (None, "4G", "5G") for roaming in (None, True, False)]  # fmt: skip
+    rows = [
+        {"type": "data_used", "id": i, "key": i % 4, "at": 0, "position": i, "used_bytes": used,
+         "allowance_bytes": allowance, "rat": rat, "apn": "5F" if i % 3 else None, "roaming": roaming}
+        for i, (used, allowance, rat, roaming) in enumerate(said)
+    ]  # fmt: skip
+    (events,) = events_of(rows)
+    assert holds(text, events) == by_duckdb(text, rows)
 
 
 def test_times_are_compared_by_chinas_clock() -> None:

@@ -156,8 +156,9 @@ def test_rules_look_at_what_a_plain_look_finds(several: list[TriggerRule], rows:
 
 
 @settings(max_examples=100, deadline=None)
-@given(rules(), EVENTS, st.lists(st.integers(0, 20), max_size=3))
-def test_how_a_partition_is_cut_changes_nothing(of: TriggerRule, rows: list[dict[str, Any]], cuts: list[int]) -> None:
+@given(rules(), st.data(), st.lists(st.integers(1, 9), min_size=1, max_size=3))
+def test_how_a_partition_is_cut_changes_nothing(of: TriggerRule, data: st.DataObject, cuts: list[int]) -> None:
+    rows = data.draw(rows_of(*of.events, "url_visit", least=4))
     matcher, newest, found = Matcher([of], AREAS, HOSTS, PROFILE), ABSENT, list[tuple[Any, ...]]()
     ends = [*sorted(cuts), len(rows)]
     for begin, end in zip([0, *ends], ends, strict=False):
