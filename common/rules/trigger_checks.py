@@ -18,6 +18,8 @@ from common.rules.offer_text import Said, parts_of
 from common.rules.trigger_form import OfferEntry, RuleEntry, SumEntry, SurgeEntry
 from common.runtime.yaml_source import Place, Problem, Source
 
+WHEREABOUTS = frozenset({CELL, "lac", "longitude", "latitude", "place", "mcc", "mnc", "visited_province"})
+"""Fields that say where somebody is, whatever the type of the event."""
 CHINA = "mcc IN ('460', '461')"
 ROAMS = {"abroad": f"NOT ({CHINA})", "out_of_province": f"({CHINA} AND visited_province IS NOT NULL)"}
 _NEEDED = {"abroad": ("mcc",), "out_of_province": ("mcc", "visited_province")}
@@ -45,6 +47,7 @@ class CheckedRule:
         self.fields = shared_fields(self.types)
         self.names: set[tuple[str, str]] = set()
         """What its conditions name, as ("inside", "airport")."""
+        self.columns: set[str] = set()
 
     def problems(self) -> list[Problem]:
         found = self.condition(("where",), self.entry.where)
@@ -68,6 +71,7 @@ class CheckedRule:
                 else self.source.problem(place, refusal.message)
             ]
         self.names.update(rule.names)
+        self.columns.update(rule.columns)
         return []
 
     def shorthands(self) -> Found:
@@ -172,10 +176,12 @@ class CheckedRule:
         """What consents the rule needs for what it looks at."""
         sensitive = [each for each in self.types if each.sensitivity is EventSensitivity.SENSITIVE]
         classes = {LOCATION if each.event_class is EventClass.LOCATION else INTERNET for each in sensitive}
+        if self.columns & WHEREABOUTS:
+            classes.add(LOCATION)
         return classes | {LOCATION if function == INSIDE else INTERNET for function, _ in self.names}
 
     def rule(self, version: int) -> TriggerRule:
-        """Where nothing is wrong. Whoever forgot the purpose gets the one the events need."""
+        """Once `problems` has found none. Whoever left the purpose out gets the one the events need."""
         entry = self.entry
         return TriggerRule(
             name=entry.name,

@@ -156,6 +156,16 @@ def test_rules_look_at_what_a_plain_look_finds(several: list[TriggerRule], rows:
 
 
 @settings(max_examples=100, deadline=None)
+@given(rules(), EVENTS, st.integers(2, 3))
+def test_a_type_may_come_in_several_batches(of: TriggerRule, rows: list[dict[str, Any]], batches: int) -> None:
+    types = [events for batch in range(batches) for events in events_of(rows[batch::batches])]
+    run = run_of(types)
+    assert len({events.type.name for events in run.types}) == len(run.types)
+    found = [row for _, observed in Matcher([of], AREAS, HOSTS, PROFILE).observe(run) for row in spelled(observed)]
+    assert same(found, looked_at(of, rows))
+
+
+@settings(max_examples=100, deadline=None)
 @given(rules(), st.data(), st.lists(st.integers(1, 9), min_size=1, max_size=3))
 def test_how_a_partition_is_cut_changes_nothing(of: TriggerRule, data: st.DataObject, cuts: list[int]) -> None:
     rows = data.draw(rows_of(*of.events, "url_visit", least=4))

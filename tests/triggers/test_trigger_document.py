@@ -181,7 +181,9 @@ def test_rules_have_names_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("lines", "purpose"),
     [("when: subway", "location"), ("when: power_on; in: port", "location"), ("when: url_visit", "internet"),
-     ("when: power_on; where: NOT inside('port')", "location"), ("when: power_on", "")],
+     ("when: power_on; where: NOT inside('port')", "location"), ("when: power_on", ""),
+     ("when: data_used; where: cell_id = '460-01-1-1'", "location"), ("when: power_on; roams: abroad", "location"),
+     ("when: payment; stays: {until: amount_fen > 3, for: 1h}", "")],
 )  # fmt: skip
 def test_nobody_forgets_the_consent_that_events_need(lines: str, purpose: str) -> None:
     rest = "areas:\n  port: {cells: [460-01-1-1]}\n"
@@ -227,7 +229,7 @@ forms: st.SearchStrategy[Form] = st.one_of(
     st.builds(Sum, st.none() | st.just("used_bytes"), amounts.map(float)),
     st.builds(lambda share: Sum("used_bytes", None, share / 10**4, "allowance_bytes"), st.integers(1, 10**6)),
     st.builds(Surge, st.none() | st.just("used_bytes"), st.integers(12, 86_400), amounts.map(float)),
-    st.builds(Stays, st.integers(1, 10**6), st.none(), st.just("used_bytes > 1 OR\n  cell_id = 'x'")),
+    st.builds(Stays, st.integers(1, 10**6), st.none(), st.just("used_bytes > 1 OR\n  rat = 'x'")),
 )
 offers = st.builds(
     Offer,
