@@ -45,6 +45,11 @@ class TriggerDocument:
     areas: Mapping[str, Area] = field(default_factory=dict)
     hosts: Mapping[str, tuple[str, ...] | HostFile] = field(default_factory=dict)
 
+    @property
+    def host_lists(self) -> dict[str, tuple[str, ...]]:
+        """Without those that are yet to be read from a file."""
+        return {name: hosts for name, hosts in self.hosts.items() if not isinstance(hosts, HostFile)}
+
 
 def parsed(text: str, version: int, tags: Catalogue | None = None) -> TriggerDocument:
     """The rules of a document. Raises Refusal TRIGGER_INVALID that lists everything wrong, with place and remedy."""

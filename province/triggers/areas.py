@@ -106,12 +106,15 @@ class _Polygon:
         inside, outside = np.zeros(len(x), dtype=np.bool_), ~(np.isnan(x) | np.isnan(y))
         x, y = x[near], y[near]
         inside[near] = within = shapely.intersects_xy(self._shape, x, y)
-        outside[near] = ~within if not self._margin else self._beyond(x, y)
+        outside[near] = ~within
+        if self._margin:
+            apart = near[~within]
+            outside[apart] = self._beyond(x[~within], y[~within])
         return inside, outside
 
     def _beyond(self, x: Degrees, y: Degrees) -> Mask:
-        far: Mask = shapely.distance(self._shape, shapely.points(x, y)) > self._margin
-        return far
+        close: Mask = shapely.dwithin(self._shape, shapely.points(x, y), self._margin)
+        return ~close
 
 
 def _in_wgs84(points: Degrees, system: str) -> Degrees:

@@ -11,13 +11,13 @@ Degrees = NDArray[np.float64]
 
 METRES_A_DEGREE = 6_371_008.8 * np.pi / 180
 """Along a meridian, on a sphere of the earth's mean radius."""
-ROUND_TRIP_DEGREES = 1e-9
-"""There and back again ends no further away, a tenth of a millimetre."""
+ROUND_TRIP_DEGREES = 1e-8
+"""There and back again ends no further away, a millimetre."""
 
 _AXIS = 6_378_245.0
 _ECCENTRICITY = 0.00669342162296594323
 _WEST, _EAST, _SOUTH, _NORTH = 72.004, 137.8347, 0.8293, 55.8271
-_ROUNDS = 6
+_ROUNDS = 3
 
 
 def to_gcj02(longitudes: Degrees, latitudes: Degrees) -> tuple[Degrees, Degrees]:
