@@ -220,3 +220,12 @@ def test_a_condition_costs_little_an_event_and_little_a_run(text: str, nanosecon
 def test_a_name_the_profile_does_not_have_is_refused() -> None:
     with pytest.raises(Exception, match="there is no tag plam; did you mean plan"):
         check_condition("tag.plam = 'x'", ["payment"], tags=Catalogue(TAGS))
+
+
+def test_a_pattern_that_would_explode_elsewhere_takes_no_time() -> None:
+    rows = [{"type": "content_search", "id": i, "key": 1, "at": 0, "position": i, "keyword": "a" * 120 + "!" * (i % 2)}
+            for i in range(1000)]  # fmt: skip
+    (events,) = events_of(rows)
+    begun = time.perf_counter()
+    assert holds("matches(keyword, '^(a+)+$')", events) == [i % 2 == 0 for i in range(1000)]
+    assert time.perf_counter() - begun < 1
