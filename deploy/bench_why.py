@@ -29,6 +29,7 @@ from common.kernel.tag import Catalogue, Tag, TagType
 from common.kernel.task import TaskEvent, TaskReason
 from common.kernel.task_block import BLOCK_ROWS, advance
 from common.kernel.work_order import WorkOrder, WorkOrderState
+from common.rules.rule_language import check_rule
 from common.runtime import bulk
 from common.runtime.clock import write_offset
 from common.runtime.database import Database
@@ -42,7 +43,6 @@ from hq.campaign_file import check
 from hq.campaign_file import load as load_campaign
 from hq.planner import AUDIENCES, Planner
 from hq.provision import new_hq
-from hq.rule_language import check_rule
 from hq.settings import HqSettings
 from hq.store import campaigns, provinces
 from hq.store.feed import HqOutlet

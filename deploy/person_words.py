@@ -47,6 +47,7 @@ SCOPES: dict[str, Words] = {
     "refused": Words("拒绝后的冷静期", "said no: cooling"),
     "blacklist": Words("黑名单", "blacklist"),
     "location": Words("位置", "location"),
+    "internet": Words("上网行为", "internet use"),
     "message": Words("短信", "messages"),
     "push": Words("推送", "push"),
     "call": Words("外呼", "calls"),

@@ -19,8 +19,8 @@ from common.kernel.columns import Keys, Mask
 from common.kernel.keyed_hash import salt, uniform
 from common.kernel.refusal import conflict, invalid, missing
 from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Person, Sensitivity
+from common.rules.rule_language import Rule
 from common.runtime.failpoint import reach
-from hq.rule_language import Rule
 
 PREVIEW_ROWS_MAX = 100
 

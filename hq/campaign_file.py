@@ -9,11 +9,11 @@ from common.kernel.channel import CHANNELS, Level
 from common.kernel.marketing_state import MarketingState
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue
+from common.rules.rule_language import check_rule
 from common.runtime.yaml_form import built, refusal
 from common.runtime.yaml_source import Place, Problem, Source, UnreadableError, read
 from hq.campaigns import SELECTABLE, Campaign
 from hq.content import KIND_TYPES, ParameterKind, fallback_text, parameters_of
-from hq.rule_language import check_rule
 
 
 def check(text: str, catalogue: Catalogue) -> Campaign:

@@ -20,6 +20,7 @@ from common.kernel.refusal import Fault, Refusal, conflict
 from common.kernel.tag import KEY, ORDINAL
 from common.kernel.task_block import TaskBlock
 from common.kernel.work_order import WorkOrder
+from common.rules.rule_language import check_rule, everyone
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.runtime.outage import StoreUnavailable
@@ -28,7 +29,6 @@ from hq.audience import Audience, Manifest, Warehouse, load_audience
 from hq.campaign_file import load
 from hq.campaigns import Campaign, CampaignState
 from hq.evaluation import People
-from hq.rule_language import check_rule, everyone
 from hq.selection import Selection
 from hq.store import campaigns, erased, feed, leases, provinces, work_orders
 from hq.store.campaigns import StoredCampaign, WaveState

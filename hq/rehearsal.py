@@ -21,12 +21,12 @@ from common.kernel.refusal import conflict
 from common.kernel.task import TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, open_block
 from common.kernel.work_order import HQ_NODE, WorkOrder
+from common.rules.rule_language import check_rule, everyone
 from hq.audience import Audience, HoldOut, Manifest, Warehouse, build_audience, load_audience
 from hq.campaign_file import load
 from hq.campaigns import Campaign, CampaignState
 from hq.dry_run import Document, Tally, Wave, Whose, dry_run_of
 from hq.planner import AUDIENCES, BLOCKS_A_TRANSACTION, contactable_keys, divided, with_erased
-from hq.rule_language import check_rule, everyone
 from hq.store import campaigns, coordination, erased, leases, provinces, work_orders
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import Share, planned

@@ -17,9 +17,9 @@ from common.kernel.marketing_state import marketing_states
 from common.kernel.tag import KEY, PROVINCE, Catalogue
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, open_block
 from common.kernel.work_order import HQ_NODE, WorkOrder, WorkOrderState, work_order_name
+from common.rules.rule_language import Rule, check_rule, everyone
 from hq.campaigns import Campaign, Wave
 from hq.content import Origin, render
-from hq.rule_language import Rule, check_rule, everyone
 
 BLOCK_TEXT_BYTES_MAX = 768 * 1024
 """Distinct texts of a block, UTF-8: with keys and references it stays under the 1 MiB of a message."""

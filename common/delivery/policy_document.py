@@ -11,26 +11,17 @@ from datetime import date
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from common.kernel.policy import ALL_DAY, NO_TIME, CapRule, Mode, Policy, Quiet, Scope, Window, problems
 from common.kernel.refusal import Refusal
-from common.runtime.yaml_form import built, refusal
+from common.runtime.yaml_form import Seconds, Strict, built, refusal
 from common.runtime.yaml_source import Problem, Source, UnreadableError, read
 
 DOCUMENTS_KEPT = 8
 
-_SPAN = re.compile(r"(?:(\d{1,4})d)? ?(?:(\d{1,5})h)? ?(?:(\d{1,6})m)? ?(?:(\d{1,8})s)?")
 _WINDOW = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})")
 _WHOLE = {"all_day": ALL_DAY, "none": NO_TIME}
-
-
-def _seconds(value: object) -> object:
-    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    if found is None or not any(found.groups()):
-        raise ValueError(f"{value!r} is no span of time. Write it as 24h, 7d, 1d 12h or 90s")
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return days * 86_400 + hours * 3_600 + minutes * 60 + seconds
 
 
 def _window(value: object) -> object:
@@ -75,16 +66,11 @@ def _province(value: object) -> object:
     return int(value)
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds)]
 Day = Annotated[date, BeforeValidator(_day)]
 QuietWindow = Annotated[Window, BeforeValidator(_window)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class CapEntry(_Strict):
+class CapEntry(Strict):
     scope: Annotated[Scope, BeforeValidator(_scope)]
     value: str = ""
     contacts: int
@@ -92,13 +78,13 @@ class CapEntry(_Strict):
     province_share: int = 0
 
 
-class QuietEntry(_Strict):
+class QuietEntry(Strict):
     working: QuietWindow
     rest: QuietWindow | None = None
     """Left out: as on working days."""
 
 
-class Calendar(_Strict):
+class Calendar(Strict):
     country: Literal["CN"] | None = None
     """Whose holidays and make-up workdays HQ looks up; never there in what nodes keep."""
     years: Annotated[tuple[int, ...], Field(strict=False)]
@@ -106,7 +92,7 @@ class Calendar(_Strict):
     make_up_days: Annotated[tuple[Day, ...], Field(strict=False)] = ()
 
 
-class PolicyFile(_Strict):
+class PolicyFile(Strict):
     mode: Annotated[Mode, BeforeValidator(_mode)]
     caps: Annotated[tuple[CapEntry, ...], Field(strict=False)]
     stop_freshness: Seconds = 3_600

@@ -8,13 +8,15 @@ from common.kernel.columns import Keys, Mask, Rows, Times
 
 LOCATION = "location"
 """The purpose every contact needs that a person's whereabouts triggered."""
+INTERNET = "internet"
+"""The purpose every contact needs that was triggered by what a person visits, reads or looks for."""
 PURPOSE_CHARS_MAX = 32
 EVIDENCE_CHARS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Consents:
-    """`purposes` are LOCATION or a channel class. `withdrawn` takes the consent back at `given_at`.
+    """`purposes` are LOCATION, INTERNET or a channel class. `withdrawn` takes the consent back at `given_at`.
 
     Of several for one (subscriber, purpose) the one with the latest `given_at` says; of two at once the withdrawal.
     """

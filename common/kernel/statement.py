@@ -10,13 +10,13 @@ import numpy as np
 
 from common.kernel.channel import ChannelClass
 from common.kernel.columns import Keys
-from common.kernel.consent import EVIDENCE_CHARS_MAX, LOCATION, Consents
+from common.kernel.consent import EVIDENCE_CHARS_MAX, INTERNET, LOCATION, Consents
 from common.kernel.policy import CLOCK_MARGIN_SECONDS
 from common.kernel.refusal import Refusal, invalid
 from common.kernel.stop import Stops, StopScope
 from common.kernel.subscriber import normalise_msisdn
 
-PURPOSES = (LOCATION, *map(str, ChannelClass))
+PURPOSES = (LOCATION, INTERNET, *map(str, ChannelClass))
 """What a person may consent to."""
 SCOPES = {scope.name.lower(): scope for scope in StopScope}
 SECONDS_MAX = (1 << 32) - 1

@@ -82,6 +82,12 @@ class Catalogue:
         names = {tag.name.casefold(): tag.name for tag in (*self.tags, PROVINCE_TAG)}
         return [names[near] for near in difflib.get_close_matches(name.casefold(), names, count, 0.5)]
 
+    def unknown(self, name: str) -> str:
+        """What to say of a name that is not there."""
+        near = self.nearest(name)
+        remedy = f"did you mean {' or '.join(near)}?" if near else "import it as a tag, or use one that is there"
+        return f"there is no column {name}; {remedy}"
+
 
 def merge(old: Catalogue, new: Sequence[Tag]) -> Catalogue | Tag:
     """The catalogue with `new` added, an integer and a number becoming a number; or the tag whose type contradicts."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from textwrap import shorten
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from common.kernel.refusal import Refusal, invalid
 from common.runtime.yaml_source import Place, Problem, Source
@@ -16,7 +18,31 @@ PROBLEM_CHARS_MAX = 1_800
 """What a refusal may say within the headers it travels in."""
 LINE_CHARS_MAX = 400
 
+_SPAN = re.compile(r"(?:(\d{1,4})d)? ?(?:(\d{1,5})h)? ?(?:(\d{1,6})m)? ?(?:(\d{1,8})s)?")
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+
 M = TypeVar("M", bound=BaseModel)
+
+
+def _seconds(value: object) -> object:
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{value!r} is no span of time. Write it as 24h, 7d, 1d 12h or 90s")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return days * 86_400 + hours * 3_600 + minutes * 60 + seconds
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+
+
+def span_of(seconds: int) -> str:
+    """As `Seconds` reads it."""
+    size, unit = next(each for each in _UNITS if seconds % each[0] == 0)
+    return f"{seconds // size}{unit}"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def built(source: Source, model: type[M], begin: str) -> tuple[M | None, list[Problem]]:
@@ -61,11 +87,13 @@ _EXPECTED = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "int_type": "must be a whole number",
+    "float_type": "must be a number",
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping of keys",
     "model_type": "must be a mapping of keys",
     "list_type": "must be a list (lines that begin with -)",
     "tuple_type": "must be a list (lines that begin with -)",
+    "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "too_short": "must have at least {min_length} entry",
@@ -79,11 +107,16 @@ def _known_keys(model: type[BaseModel], place: Place) -> list[str]:
     """The keys of the model at `place` within `model`."""
     steps = iter(step for step in place if isinstance(step, str))
     for step in steps:
-        annotation = model.model_fields[step].annotation
+        field = _by_key(model).get(step)
+        annotation = field.annotation if field else None
         if getattr(annotation, "__origin__", None) is dict:
             next(steps, None)
         model = _model_in(annotation) or model
-    return list(model.model_fields)
+    return list(_by_key(model))
+
+
+def _by_key(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -24,6 +24,7 @@ from common.kernel.bss import order_records
 from common.kernel.province import PROVINCES
 from common.kernel.refusal import invalid
 from common.kernel.work_order import HQ_NODE
+from common.rules.rule_language import check_rule
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
@@ -32,7 +33,6 @@ from hq.__main__ import MIGRATIONS as HQ_MIGRATIONS
 from hq.audience import HoldOut, count_audience
 from hq.audience import preview as preview_rows
 from hq.orders import feed_orders
-from hq.rule_language import check_rule
 from hq.settings import HqSettings
 from hq.store import sources
 from province.__main__ import MIGRATIONS as PROVINCE_MIGRATIONS

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from common.courier.bell import Bell
 from common.kernel.task import TaskState
+from common.rules.rule_language import check_rule
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire.server import Context, caller
@@ -21,7 +22,6 @@ from hq.audience import HoldOut, ProvinceCount, Warehouse, build_audience, count
 from hq.campaign_file import check, load, refused_at
 from hq.campaigns import Campaign, Step
 from hq.planner import AUDIENCES
-from hq.rule_language import check_rule
 from hq.selection import Selection
 from hq.store import campaigns, feed, work_orders
 from hq.store.campaigns import StoredCampaign, StoredWave, WaveCounts

@@ -14,13 +14,13 @@ from common.delivery.tables import work_order
 from common.kernel.refusal import conflict
 from common.kernel.tag import KEY, PROVINCE
 from common.kernel.task import CONTACTED, TaskReason, TaskState
+from common.rules.rule_language import check_rule
 from hq.attribution import Contacts, settle
 from hq.audience import HoldOut, Manifest, Warehouse
 from hq.campaign_file import load
 from hq.campaigns import Campaign
 from hq.evaluation import Issued, People, Plan, evaluate, with_others
 from hq.report import UNKNOWN_CONTACTS_MAX, Document, UnknownContact, WaveStanding, report_of
-from hq.rule_language import check_rule
 from hq.selection import Selection
 from hq.store import campaigns, erased
 from hq.store.campaigns import StoredWave, WaveState

@@ -19,10 +19,10 @@ from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue, Sensitivity
 from common.kernel.task import Response, TaskReason, TaskState
 from common.kernel.work_order import GRANT, HQ_NODE, LOCAL
+from common.rules.rule_language import Rule, check_rule, parts
 from hq.audience import HoldOut, Manifest, Warehouse
 from hq.campaign_file import load
 from hq.explain import Begun, Case, Moment, Orders, Sight, Whom, alone, explain
-from hq.rule_language import Rule, check_rule, parts
 from hq.ruling import Document, Task, judged
 from hq.selection import Selection
 from hq.store import campaigns, provinces

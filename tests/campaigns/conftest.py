@@ -10,11 +10,11 @@ import pytest
 from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from adapters.warehouse.snapshots import Snapshots
 from common.kernel.tag import Catalogue, Tag, TagType
+from common.rules.rule_language import check_rule
 from common.runtime.database import Database
 from hq.audience import Audience, HoldOut, build_audience, save_audience
 from hq.campaign_file import check
 from hq.planner import AUDIENCES
-from hq.rule_language import check_rule
 from hq.store import campaigns
 
 FILE = """\

@@ -24,13 +24,13 @@ from common.kernel.stop import StopScope
 from common.kernel.subscriber import subscriber_keys
 from common.kernel.tag import Catalogue
 from common.kernel.task import TaskReason, TaskState
+from common.rules.rule_language import check_rule, everyone
 from common.runtime.database import Database
 from hq.audience import Audience
 from hq.erasing import Eraser
 from hq.evaluation import People, with_others
 from hq.planner import SELECTIONS, Planner
 from hq.rpc.people import PeopleCalls
-from hq.rule_language import check_rule, everyone
 from hq.store import erased, evaluation
 from hq.store.tables import province
 from tests.campaigns.conftest import CATALOGUE, FEDERATION_KEY, people
@@ -150,9 +150,9 @@ def test_what_people_agreed_to_and_asked_for_is_recorded_and_told(desk: Desk) ->
         ({"expires_at": START - 8_000}, "expires_at is over"),
         ({"given_at": START}, "given_at is in the future"),
         ({"given_at": 0}, "given_at is missing"),
-        ({"purpose": "horoscope"}, "use one of location, message"),
+        ({"purpose": "horoscope"}, "use one of location, internet, message"),
         ({"msisdn": 12345}, "no mainland mobile number"),
-        ({"purpose": "all", "change": pb.CONSENT_CHANGE_WITHDRAWN}, "use one of location, message"),
+        ({"purpose": "all", "change": pb.CONSENT_CHANGE_WITHDRAWN}, "use one of location, internet, message"),
         ({"purpose": "location", "change": pb.CONSENT_CHANGE_STOPPED}, "use one of all, refused"),
         ({"change": pb.CONSENT_CHANGE_STOPPED, "purpose": "all", "given_at": START}, "given_at is in the future"),
     ],

@@ -24,6 +24,7 @@ from common.kernel.order import OrderRecords
 from common.kernel.task import Response, TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, advance, respond
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderState
+from common.rules.rule_language import everyone
 from common.runtime.database import Database
 from common.wire import codec
 from hq import planner as planner_module
@@ -31,7 +32,6 @@ from hq.audience import Audience
 from hq.campaign_file import load
 from hq.campaigns import CampaignState, Step
 from hq.planner import RETRY_SECONDS, SELECTIONS, Planner
-from hq.rule_language import everyone
 from hq.selection import Selection
 from hq.store import campaigns, work_orders
 from hq.store.campaigns import WaveState

@@ -14,11 +14,11 @@ from common.kernel.marketing_state import MarketingState
 from common.kernel.tag import Catalogue
 from common.kernel.task import CONTACTED, IN_FLIGHT, Response, TaskState
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, open_block
+from common.rules.rule_language import everyone
 from hq import planner, selection
 from hq.audience import Warehouse
 from hq.campaign_file import check, load
 from hq.campaigns import Campaign
-from hq.rule_language import everyone
 from hq.selection import Selection
 from hq.work_orders import BLOCK_TEXT_BYTES_MAX, blocks, chosen, planned
 

@@ -18,12 +18,12 @@ from common.delivery import ledger
 from common.delivery.orders import put_orders
 from common.kernel.order import OrderChange, OrderRecords
 from common.kernel.task import CONTACTED, Response, TaskReason, TaskState
+from common.rules.rule_language import check_rule
 from common.runtime.database import Database
 from hq.audience import HoldOut, build_audience, save_audience
 from hq.campaign_file import check
 from hq.planner import AUDIENCES, Planner
 from hq.report import Document
-from hq.rule_language import check_rule
 from hq.store import campaigns
 from hq.store.evaluation import report
 from hq.store.provinces import enroll

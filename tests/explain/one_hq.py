@@ -24,11 +24,11 @@ from common.kernel.tag import Catalogue, Sensitivity, Tag, TagType
 from common.kernel.task import Response, TaskEvent, TaskReason, TaskState
 from common.kernel.task_block import advance, respond
 from common.kernel.work_order import WorkOrder, WorkOrderState
+from common.rules.rule_language import check_rule
 from common.runtime.database import Database
 from hq.audience import HoldOut, build_audience, save_audience
 from hq.campaign_file import check
 from hq.planner import AUDIENCES, Planner
-from hq.rule_language import check_rule
 from hq.store import campaigns, provinces
 from hq.store import tables as hq_tables
 from hq.store.explain import explain_subscriber

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hq.rule_language import check_rule, parts
+from common.rules.rule_language import check_rule, parts
 
 RULES = {
     "age >= 20 AND app": ["age >= 20", "app"],

@@ -11,6 +11,7 @@ import pytest
 from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Sensitivity, Tag, TagType
+from common.rules.rule_language import check_rule, everyone
 from hq.audience import (
     PREVIEW_ROWS_MAX,
     HoldOut,
@@ -21,7 +22,6 @@ from hq.audience import (
     preview,
     save_audience,
 )
-from hq.rule_language import check_rule, everyone
 
 PEOPLE = 30_000
 KEY = b"a key for tests, 32 bytes long .."

@@ -15,8 +15,8 @@ from adapters.warehouse.snapshots import Snapshots
 from adapters.warehouse.subscriber_import import import_subscribers
 from common.kernel.refusal import Refusal
 from common.kernel.subscriber import normalise_msisdn
+from common.rules.rule_language import check_rule
 from common.runtime.database import Database
-from hq.rule_language import check_rule
 
 FEDERATION_KEY = b"a key for tests, 32 bytes long .."
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from adapters.warehouse.table_file import open_table
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue, Tag, TagType
-from hq.rule_language import IN_LIST_MAX, RULE_CHARS_MAX, RULE_DEPTH_MAX, check_rule, everyone
+from common.rules.rule_language import IN_LIST_MAX, RULE_CHARS_MAX, RULE_DEPTH_MAX, check_rule, everyone
 
 CATALOGUE = Catalogue(
     (

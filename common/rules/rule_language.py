@@ -1,4 +1,4 @@
-"""The rule language: a boolean SQL expression over catalogued tags, checked node by node and typed.
+"""The rule language: a boolean SQL expression over catalogued columns, checked node by node and typed.
 
 Only what this file names is let through; the engines get a tree rebuilt from checked parts, never the text typed.
 NULL means what it means in SQL. Arithmetic is on doubles, and dividing by zero gives NULL.
@@ -6,35 +6,69 @@ NULL means what it means in SQL. Arithmetic is on doubles, and dividing by zero 
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from common.kernel.refusal import invalid
-from common.kernel.tag import Catalogue, TagType
+from common.kernel.tag import Tag, TagType
 
 RULE_CHARS_MAX = 2048
 RULE_DEPTH_MAX = 16
 """Operators, and apart from them brackets, one inside another; a chain of ANDs or of ORs counts once."""
 IN_LIST_MAX = 1000
 INTEGER_DIGITS_MAX = 18
+PATTERN_CHARS_MAX = 256
+MATCHES = "matches"
+
+
+class Columns(Protocol):
+    """What a rule may read."""
+
+    def find(self, name: str) -> Tag | None: ...
+
+    def unknown(self, name: str) -> str:
+        """What to say of a name that `find` does not find, with the remedy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What rules over one thing may say beyond rules over people."""
+
+    reason: str
+    """Of refusals."""
+    names: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Functions of one name, such as inside('airport'), and the names there are."""
+    patterns: bool = False
+    """matches(text, 'regular expression'), which no engine but RE2 may run."""
+    qualified: bool = False
+    """A column may be called tag.plan, which is looked up so."""
+
+
+PEOPLE = Language("CAMPAIGN_INVALID")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A checked rule. `columns` are the tags it reads, spelt as in the catalogue."""
+    """A checked rule. `columns` are those it reads, spelt as in the catalogue."""
 
     text: str
     columns: tuple[str, ...]
     tree: exp.Expr = field(compare=False, repr=False)
+    names: tuple[tuple[str, str], ...] = ()
+    """What its functions name: ("inside", "airport")."""
     _rendered: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
     """By dialect: rendering takes longer than looking one person up."""
 
@@ -45,14 +79,23 @@ class Rule:
         return self._rendered[dialect]
 
 
-def check_rule(text: str, catalogue: Catalogue) -> Rule:
-    """Raises Refusal CAMPAIGN_INVALID with the place in `text` and the remedy; metadata "line" and "column" from 1."""
+def check_rule(text: str, columns: Columns, language: Language = PEOPLE) -> Rule:
+    """Raises Refusal with the place in `text` and the remedy; metadata "line" and "column" from 1."""
+    try:
+        return _checked(text, columns, language)
+    except _WrongError as wrong:
+        place = f"rule, line {wrong.line} column {wrong.column}"
+        where = {"line": str(wrong.line), "column": str(wrong.column)}
+        raise invalid(f"{place}: {wrong.problem}", language.reason, **where) from None
+
+
+def _checked(text: str, columns: Columns, language: Language) -> Rule:
     _check_tokens(text)
-    checker = _Checker(text, catalogue)
+    checker = _Checker(text, columns, language)
     rule = checker.check(_parse(text), 0)
     if rule.type is not TagType.BOOLEAN:
         _refuse(text, 0, f"the rule gives {_A[rule.type]}, not true or false; compare it, such as … >= 1")
-    return Rule(text, tuple(checker.columns), rule.tree)
+    return Rule(text, tuple(checker.columns), rule.tree, tuple(checker.names))
 
 
 def parts(rule: Rule) -> list[Rule]:
@@ -123,18 +166,19 @@ _GRAMMAR = (
 _VALUES = (TokenType.STRING, TokenType.IDENTIFIER, TokenType.NUMBER)
 _WORD = re.compile(r"\w[\w ]*")
 _SIGNS = frozenset({"(", ")", ",", ".", "=", "==", "<>", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%"})
+_NO_TEXT = pa.array([""], pa.string())
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class _WrongError(Exception):
+    def __init__(self, problem: str, line: int, column: int) -> None:
+        super().__init__(problem)
+        self.problem, self.line, self.column = problem, line, column
 
 
 def _refuse(text: str, offset: int, problem: str) -> NoReturn:
     before = text[:offset]
-    line, column = before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
-    raise invalid(
-        f"rule, line {line} column {column}: {problem}",
-        "CAMPAIGN_INVALID",
-        line=str(line),
-        column=str(column),
-    )
+    raise _WrongError(problem, before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
 
 
 def _check_tokens(text: str) -> None:
@@ -191,10 +235,12 @@ def _error_offset(text: str, place: dict[str, str]) -> int:
 
 
 class _Checker:
-    def __init__(self, text: str, catalogue: Catalogue) -> None:
+    def __init__(self, text: str, known: Columns, language: Language) -> None:
         self.text = text
-        self.catalogue = catalogue
+        self.known = known
+        self.language = language
         self.columns: dict[str, None] = {}
+        self.names: dict[tuple[str, str], None] = {}
         self.rules: dict[type[exp.Expr], Callable[[exp.Expr, int], _Typed]] = {
             exp.And: self.chain,
             exp.Or: self.chain,
@@ -210,6 +256,7 @@ class _Checker:
             exp.Neg: self.minus,
             exp.Abs: self.absolute,
             exp.Coalesce: self.coalesce,
+            exp.Anonymous: self.function,
             **dict.fromkeys(_COMPARISONS, self.comparison),
             **dict.fromkeys(_ARITHMETIC, self.arithmetic),
             **dict.fromkeys(_TEXT_FUNCTIONS, self.text_function),
@@ -332,21 +379,54 @@ class _Checker:
         return _Typed(tree, TagType.BOOLEAN, "the condition")
 
     def column(self, node: exp.Expr, _depth: int) -> _Typed:
-        self.only(node, "this")
-        identifier = node.this
+        self.only(node, "this", *(("table",) if self.language.qualified else ()))
+        identifier, table = node.this, node.args.get("table")
         if type(identifier) is not exp.Identifier:
             self.refuse(node, f"{_called(identifier)} is not allowed; {_GRAMMAR}")
-        tag = self.catalogue.find(identifier.this)
+        name = f"{table.this}.{identifier.this}" if table else str(identifier.this)
+        tag = self.known.find(name)
         if tag is None:
-            self.refuse(node, self.unknown(identifier))
+            quoted = "; text is written in single quotes" if identifier.args.get("quoted") else ""
+            self.refuse(node, f"{self.known.unknown(name)}{quoted}")
         self.columns[tag.name] = None
         return _Typed(exp.column(exp.to_identifier(tag.name, quoted=True)), tag.type, tag.name)
 
-    def unknown(self, identifier: exp.Expr) -> str:
-        near = self.catalogue.nearest(identifier.this)
-        remedy = f"did you mean {' or '.join(near)}?" if near else "import it as a tag, or use one that is there"
-        quoted = "; text is written in single quotes" if identifier.args.get("quoted") else ""
-        return f"there is no column {identifier.this}; {remedy}{quoted}"
+    def function(self, node: exp.Expr, depth: int) -> _Typed:
+        name = str(node.this).lower()
+        if name == MATCHES and self.language.patterns:
+            return self.matches(node, depth)
+        if name not in self.language.names:
+            self.refuse(node, f"{_called(node)} is not allowed; {_GRAMMAR}")
+        self.only(node, "this", "expressions")
+        there = self.language.names[name]
+        if [type(each) for each in node.expressions] != [exp.Literal] or not node.expressions[0].is_string:
+            self.refuse(node, f"{name} takes one name in single quotes, such as {name}('{min(there, default='…')}')")
+        wanted = str(node.expressions[0].this)
+        if wanted not in there:
+            near = difflib.get_close_matches(wanted, there, 3, 0.5) or sorted(there)[:5]
+            self.refuse(node, f"{name} knows no '{wanted}'; there is {', '.join(near) or 'none'}")
+        self.names[name, wanted] = None
+        tree = exp.Anonymous(this=name, expressions=[exp.Literal.string(wanted)])
+        return _Typed(tree, TagType.BOOLEAN, f"{name}(…)")
+
+    def matches(self, node: exp.Expr, depth: int) -> _Typed:
+        self.only(node, "this", "expressions")
+        if len(node.expressions) != 2:
+            self.refuse(node, "matches takes a text and a pattern, such as matches(host, '^v[0-9]+[.]')")
+        value, pattern = self.check(node.expressions[0], depth), node.expressions[1]
+        if value.type is not TagType.TEXT:
+            self.refuse(node, f"{value.what} is {_A[value.type]}; matches takes text")
+        if type(pattern) is not exp.Literal or not pattern.is_string:
+            self.refuse(node, "matches takes its pattern in single quotes")
+        if len(pattern.this) > PATTERN_CHARS_MAX:
+            self.refuse(node, f"the pattern is longer than {PATTERN_CHARS_MAX} characters; shorten it")
+        try:
+            pc.match_substring_regex(_NO_TEXT, pattern.this)
+        except pa.ArrowInvalid as error:
+            why = str(error).removeprefix("Invalid regular expression: ")
+            self.refuse(node, f"the pattern is none: {why}; look-around and back-references are not supported")
+        tree = exp.RegexpLike(this=exp.paren(value.tree, copy=False), expression=exp.Literal.string(pattern.this))
+        return _Typed(tree, TagType.BOOLEAN, "matches(…)")
 
     def literal(self, node: exp.Expr, _depth: int) -> _Typed:
         if node.is_string:
