@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from common.kernel.channel import Channel
 from common.kernel.columns import Codes, Keys, Refs
+from common.kernel.event import Millis
 from common.kernel.refusal import invalid
 from common.kernel.task import TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, open_block
-from common.kernel.work_order import LOCAL, WorkOrder, WorkOrderState, work_order_name
+from common.kernel.work_order import LOCAL, TRIGGER, WorkOrder, WorkOrderState, work_order_name
 
 PEOPLE_MAX = 100_000
 VALIDITY_SECONDS_MAX = 7 * 86_400
@@ -46,13 +47,21 @@ class LocalRequest:
     keys: Keys = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     text_refs: Refs = field(default_factory=lambda: np.zeros(0, dtype=np.uint32))
+    start_at: int = 0
+    """Nothing is sent before; 0: at once."""
+    rule: str = ""
+    """The trigger rule that asks; empty: a person does."""
+    wave: int = 1
+    """Rises with each request of a rule: all of them are one campaign."""
+    event_at: Millis = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Of each person's event, where a rule asks; empty otherwise."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
     def campaign(self) -> str:
-        return f"{LOCAL}{self.name}"
+        return f"{TRIGGER}{self.rule}" if self.rule else f"{LOCAL}{self.name}"
 
     def digest(self) -> bytes:
         """Of all that is asked for, but not of when."""
@@ -128,13 +137,13 @@ def _check_text(text: str, channel: Channel) -> None:
 def work_order_of(request: LocalRequest, node: str, policy_version: int, now: int) -> WorkOrder:
     """The province's own: none of HQ's contacts are spent for it."""
     return WorkOrder(
-        name=work_order_name(request.campaign, 1, request.channel, node),
+        name=work_order_name(request.campaign, request.wave, request.channel, node),
         campaign=request.campaign,
-        wave=1,
+        wave=request.wave,
         channel=request.channel,
         node=node,
         offer=request.offer,
-        start_at=now,
+        start_at=max(now, request.start_at),
         end_at=request.end_at,
         priority=request.priority,
         task_count=len(request),

@@ -8,6 +8,8 @@ from enum import IntEnum
 HQ_NODE = "hq"
 LOCAL = "local/"
 """What the names of work orders begin with that a province made itself."""
+TRIGGER = f"{LOCAL}trigger/"
+"""What the names of those begin with that a trigger rule asked for; the rule's name follows, then the wave."""
 GRANT = "grant/"
 """What the names of work orders begin with that HQ issued because a province asked."""
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from common.kernel.policy import CLOCK_MARGIN_SECONDS
 from common.kernel.refusal import invalid
@@ -36,9 +36,24 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
+class FineClock(Protocol):
+    def milliseconds(self) -> int:
+        """Since the Unix epoch, UTC."""
+        ...
+
+
+def milliseconds(clock: Clock) -> int:
+    """Of a clock that tells no finer, whole seconds."""
+    return clock.milliseconds() if isinstance(clock, FineClock) else clock.now() * 1000
+
+
 class SystemClock:
     def now(self) -> int:
         return int(time.time())
+
+    def milliseconds(self) -> int:
+        return time.time_ns() // MILLI
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -46,6 +61,7 @@ class SystemClock:
 
 _OFFSET = struct.Struct("<q")
 NANO = 1_000_000_000
+MILLI = 1_000_000
 
 
 class Offset:
@@ -67,6 +83,9 @@ class SteppedClock:
 
     def now(self) -> int:
         return int(time.time()) + self._offset.seconds()
+
+    def milliseconds(self) -> int:
+        return time.time_ns() // MILLI + self._offset.seconds() * 1000
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -126,6 +145,10 @@ class GuardedClock:
     def now(self) -> int:
         elapsed = self._machine.boot() - self._anchor.boot
         return (self._anchor.wall + elapsed) // NANO + self._ahead()
+
+    def milliseconds(self) -> int:
+        elapsed = self._machine.boot() - self._anchor.boot
+        return (self._anchor.wall + elapsed) // MILLI + self._ahead() * 1000
 
     def monotonic(self) -> float:
         return self._machine.boot() / NANO

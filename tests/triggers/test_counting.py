@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -101,6 +102,29 @@ def test_what_nothing_can_reach_is_forgotten(form: Form) -> None:
         state.take(observed(log))
         sizes.append(state.bytes)
     assert max(sizes) < 3 * max(sizes[:5])
+
+
+@pytest.mark.parametrize("form", FORMS, ids=repr)
+def test_a_period_that_is_over_is_kept_while_it_can_be_reached(form: Form) -> None:
+    """Many before the hour, few after it, and the many again from before it: in time, though the hour is over."""
+    rule = replace(RULE, form=form, period=Period.HOUR, lateness_seconds=30)
+    around = ((-9 * SECOND, 300), (5 * SECOND, 60), (-8 * SECOND, 300), (7 * SECOND, 60))
+    turns = [(hour * HOUR + after, people) for hour in range(3) for after, people in around]
+    log = [
+        Happening(turn * 1000 + key, key, NOON + when, 5.0, 8.0, turn % 2)
+        for turn, (when, people) in enumerate(turns)
+        for key in range(people)
+    ]
+    starts = [0, *np.cumsum([people for _, people in turns]).tolist()]
+    runs = [slice(first, last) for first, last in pairwise(starts)]
+    events = observed(log)
+    assert [fires for _, fires in run(state_for(rule), events, runs)] == expected(rule, events, runs)
+
+
+def test_an_event_as_old_as_the_lateness_is_not_late() -> None:
+    state = state_for(_rule(Each(), lateness_seconds=60))
+    state.take(observed([_at(60 * SECOND, key=1), _at(0, key=2), _at(-1, key=3)]))
+    assert (state.counted, state.late) == (2, 1)
 
 
 def test_each_person_fires_once_a_period() -> None:
