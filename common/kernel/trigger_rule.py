@@ -121,8 +121,10 @@ class TriggerRule:
 
     def same_state(self, other: TriggerRule) -> bool:
         """Whether what was counted for the one serves the other."""
-        return _counted(self) == _counted(other)
+        return self.counted == other.counted
 
-
-def _counted(rule: TriggerRule) -> tuple[object, ...]:
-    return rule.name, rule.events, rule.condition, rule.form, rule.period, rule.cycle_day, rule.lateness_seconds
+    @property
+    def counted(self) -> str:
+        """What its state is a state of, to be compared, also years later."""
+        said = (self.events, self.condition, self.form, self.period.value, self.cycle_day, self.lateness_seconds)
+        return f"{self.name} {said}"

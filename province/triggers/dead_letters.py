@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import (
     Column,
     Connection,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -40,11 +41,13 @@ dead_letter = Table(
     Column("why", String, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("kept_at", Integer, nullable=False),
+    Index("dead_letter_place", "partition", "offset"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 _FROM = delete(dead_letter).where(
     dead_letter.c.partition == bindparam("of"), dead_letter.c.offset >= bindparam("first")
 )
+_INSERT = insert(dead_letter)
 _SPAN = select(func.min(dead_letter.c.number), func.max(dead_letter.c.number))
 _OLDEST = delete(dead_letter).where(dead_letter.c.number <= bindparam("last"))
 _NEWEST = select(dead_letter).order_by(dead_letter.c.number.desc()).limit(bindparam("count"))
@@ -70,15 +73,16 @@ class DeadLetterBox:
         with self._database.transaction("dead_letters.begin") as connection:
             connection.execute(_FROM, {"of": partition, "first": offset})
 
-    def keep(self, partition: str, letters: DeadLetters, now: int) -> None:
-        """Durable when it returns."""
+    def keep(self, partition: str, first: int, letters: DeadLetters, now: int) -> None:
+        """All there are from offset `first` on; durable when it returns. Kept twice is as once."""
         rows = [
             {"partition": partition, "offset": letter.position, "reason": int(letter.reason), "why": letter.why,
              "raw": letter.raw, "kept_at": now}
             for letter in letters.letters[-self._max :]
         ]  # fmt: skip
         with self._database.transaction("dead_letters.keep") as connection:
-            connection.execute(insert(dead_letter), rows)
+            connection.execute(_FROM, {"of": partition, "first": first})
+            connection.execute(_INSERT, rows)
             self._make_room(connection)
 
     def newest(self, count: int) -> Sequence[KeptLetter]:

@@ -40,6 +40,11 @@ class OfferText:
             words += texts.words
         return Texts(refs, tuple(words))
 
+    @property
+    def unsaid(self) -> str:
+        """The text of an offer that no one event makes."""
+        return "".join(part if isinstance(part, str) else part.otherwise or "" for part in self._parts)
+
     def _of_type(self, events: Events, places: Rows) -> Texts:
         said = [_spelled(events, part, places) for part in self._parts if isinstance(part, Said)]
         first, refs = _distinct(said)

@@ -1,0 +1,288 @@
+"""The trigger engine: it polls a source, counts, hands over what fired, and keeps checkpoints.
+
+Fires are handed over before the checkpoint that leaves their events behind is written, and handing over twice is as
+once: so whatever dies, and whoever takes a partition over from whichever checkpoint, nothing is lost and nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from common.runtime.outage import StoreUnavailable
+from province.fire import Firing
+from province.triggers.checkpoint import Checkpoint, Checkpoints
+from province.triggers.dead_letters import DeadLetterBox
+from province.triggers.latency import BOUNDS_MS, Histograms
+from province.triggers.partition import Partition, Rules, Taken
+from province.triggers.source import Source, Stretch
+
+WAIT_SECONDS = 0.05
+CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SHARE = 10
+"""Checkpoints take at most the tenth part of the time."""
+WATCH_SECONDS = 1.0
+"""How often the rules, idle partitions and the status are looked after."""
+IDLE_SECONDS = 60.0
+RETRY_SECONDS = 0.5
+DECODE, COUNT, HAND_OVER, ALL = "event_to_decoded", "decoded_to_counted", "counted_to_handed_over", "all"
+
+log = logging.getLogger(__name__)
+
+HandOver = Callable[[Sequence[Firing]], None]
+"""Durable when it returns; handing over again what was handed over changes nothing. Raises StoreUnavailable."""
+
+
+class RuleBook(Protocol):
+    def edition(self) -> int:
+        """Another number whenever other rules may be in force."""
+        ...
+
+    def rules(self) -> Rules: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    idle_seconds: float | None = IDLE_SECONDS
+    """After so long without an event the clock tells a partition's time, as much behind; None: never."""
+    watch_seconds: float = WATCH_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What an engine works with."""
+
+    source: Source
+    rules: RuleBook
+    hand_over: HandOver
+    checkpoints: Checkpoints
+    letters: DeadLetterBox
+    milliseconds: Callable[[], int]
+    """The node's clock."""
+    status: Path | None = None
+    """Where to say how things stand, again and again."""
+
+
+@dataclass(slots=True)
+class _Held:
+    partition: Partition
+    heard: float
+    """When the last message came."""
+    saved: int | None
+    """The offset of the newest checkpoint."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What is to be handed over together."""
+
+    firings: list[Firing] = field(default_factory=list)
+    decoded_at: int = 0
+
+
+class Engine:
+    """One thread's; `run` ends when told. Partitions come and go as the source says."""
+
+    def __init__(self, ports: Ports, pacing: Pacing = Pacing()) -> None:  # noqa: B008 - a frozen value
+        self._ports, self._pacing = ports, pacing
+        self._held: dict[str, _Held] = {}
+        self._rules = ports.rules.rules()
+        self._latencies = Histograms()
+        self._told = threading.Event()
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[float] | None = None
+        self._due = self._watched = time.monotonic()
+        self.events = 0
+        """Decoded since it began, those seen again among them."""
+
+    def run(self, told: threading.Event) -> None:
+        """Until `told`; then what is held is kept."""
+        self._told = told
+        while not told.is_set():
+            self.turn()
+        self.close()
+
+    def turn(self, wait_seconds: float = WAIT_SECONDS) -> int:
+        """One poll and all that follows from it; how many messages it brought."""
+        stretches = self._ports.source.poll(self, wait_seconds)
+        turn = _Turn()
+        for stretch in stretches:
+            self._take(stretch, turn)
+        now = time.monotonic()
+        if now - self._watched >= self._pacing.watch_seconds:
+            self._watched = now
+            self._watch(turn)
+        self._hand_over(turn)
+        self._keep()
+        return sum(map(len, stretches))
+
+    def close(self) -> None:
+        """Give back every partition, each with its checkpoint."""
+        self._ports.source.close(self)
+        self._settle()
+        self._writer.shutdown()
+        self._tell()
+
+    def assigned(self, partition: str) -> int | None:
+        kept = self._ports.checkpoints.load(partition)
+        self._ports.letters.begin(partition, kept.next if kept else 0)
+        held = Partition(partition, self._rules, kept)
+        self._held[partition] = _Held(held, time.monotonic(), held.next)
+        return held.next
+
+    def revoked(self, partition: str) -> None:
+        self._settle()
+        held = self._held.pop(partition, None)
+        checkpoint = held.partition.checkpoint() if held else None
+        if checkpoint is not None and self._saved(checkpoint):
+            self._ports.source.kept(partition, checkpoint.next)
+
+    def lost(self, partition: str) -> None:
+        self._held.pop(partition, None)
+
+    def told(self) -> Mapping[str, object]:
+        """How things stand, as a JSON document."""
+        return {
+            "partitions": {name: each.partition.told() for name, each in sorted(self._held.items())},
+            "lag": dict(self._ports.source.lag()),
+            "latency": {"bounds_ms": BOUNDS_MS, "scenes": self._latencies.document()},
+            "rules": self._rules.edition,
+            "at": self._ports.milliseconds(),
+        }
+
+    def _take(self, stretch: Stretch, turn: _Turn) -> None:
+        held = self._held.get(stretch.partition)
+        if held is None:
+            return
+        held.heard = time.monotonic()
+        partition = held.partition
+        if partition.next is not None and stretch.first < partition.next:
+            if stretch.next <= partition.next:
+                return
+            stretch = stretch.since(partition.next)
+        decoded = stretch.decoded()
+        turn.decoded_at = self._ports.milliseconds()
+        taken = partition.take(decoded, stretch.first, stretch.next)
+        if len(taken.dead):
+            self._insist(
+                partial(self._ports.letters.keep, partition.name, stretch.first, taken.dead, turn.decoded_at // 1000)
+            )
+        self.events += taken.events
+        self._note(taken, turn)
+
+    def _note(self, taken: Taken, turn: _Turn) -> None:
+        counted_at = self._ports.milliseconds()
+        for firing in taken.firings:
+            self._latencies.add(firing.rule.scene, DECODE, turn.decoded_at - firing.event_at)
+            self._latencies.add(firing.rule.scene, COUNT, counted_at - turn.decoded_at, len(firing))
+        turn.firings += taken.firings
+
+    def _hand_over(self, turn: _Turn) -> None:
+        if not turn.firings:
+            return
+        begun = self._ports.milliseconds()
+        self._insist(partial(self._ports.hand_over, turn.firings))
+        ended = self._ports.milliseconds()
+        for firing in turn.firings:
+            self._latencies.add(firing.rule.scene, HAND_OVER, ended - begun, len(firing))
+            self._latencies.add(firing.rule.scene, ALL, ended - firing.event_at)
+
+    def _insist(self, work: Callable[[], object]) -> None:
+        """As often as it takes: until it is done, no checkpoint is written."""
+        while True:
+            try:
+                work()
+                return
+            except StoreUnavailable as away:
+                log.warning("waiting for the store: %s", away)
+                if self._told.wait(RETRY_SECONDS):
+                    raise
+
+    def _keep(self) -> None:
+        """Begin to write a checkpoint of every partition that went on, when it is time and none is being written."""
+        if time.monotonic() < self._due or (self._writing is not None and not self._writing.done()):
+            return
+        self._settle()
+        begun = time.monotonic()
+        checkpoints = [self._held[name].partition.checkpoint() for name in self._gone_on()]
+        taken = [each for each in checkpoints if each is not None]
+        if taken:
+            self._writing = self._writer.submit(self._write, taken, begun)
+        self._due = begun + self._pacing.checkpoint_seconds
+
+    def _gone_on(self) -> list[str]:
+        return [name for name, held in self._held.items() if held.partition.next != held.saved]
+
+    def _write(self, checkpoints: Sequence[Checkpoint], begun: float) -> float:
+        for checkpoint in checkpoints:
+            held = self._held.get(checkpoint.partition)
+            if self._saved(checkpoint) and held is not None:
+                held.saved = checkpoint.next
+        return time.monotonic() - begun
+
+    def _saved(self, checkpoint: Checkpoint) -> bool:
+        """A full disk costs time after a crash, no more: the one before it still stands."""
+        try:
+            self._ports.checkpoints.save(checkpoint)
+        except OSError as error:
+            log.error("no checkpoint of %s: %s; free some space", checkpoint.partition, error)
+            return False
+        return True
+
+    def _settle(self) -> None:
+        """What is being written is written."""
+        if self._writing is None:
+            return
+        took, self._writing = self._writing.result(), None
+        self._due = max(self._due, time.monotonic() + (CHECKPOINT_SHARE - 1) * took)
+        for name, held in self._held.items():
+            if held.saved is not None:
+                self._ports.source.kept(name, held.saved)
+
+    def _watch(self, turn: _Turn) -> None:
+        self._renew_rules()
+        self._pass_time(turn)
+        self._tell()
+
+    def _renew_rules(self) -> None:
+        """Between two runs, so that no run has some of each."""
+        try:
+            if self._ports.rules.edition() == self._rules.edition:
+                return
+            self._rules = self._ports.rules.rules()
+        except StoreUnavailable as away:
+            log.warning("the rules stay as they are: %s", away)
+            return
+        for held in self._held.values():
+            held.partition.change(self._rules)
+
+    def _pass_time(self, turn: _Turn) -> None:
+        """Only where the source says that nothing is left to read: who does not hear it does not know it."""
+        idle = self._pacing.idle_seconds
+        if idle is None:
+            return
+        quiet = [name for name, held in self._held.items() if time.monotonic() - held.heard >= idle]
+        if not quiet:
+            return
+        lag = self._ports.source.lag()
+        newest = self._ports.milliseconds() - int(idle * 1000)
+        for name in quiet:
+            if lag.get(name) == 0:
+                turn.firings += self._held[name].partition.pass_time(newest)
+
+    def _tell(self) -> None:
+        if self._ports.status is None:
+            return
+        draft = self._ports.status.with_suffix(".draft")
+        draft.write_text(json.dumps(self.told()), encoding="utf-8")
+        os.replace(draft, self._ports.status)  # noqa: PTH105 - it need not survive
