@@ -55,6 +55,8 @@ class LocalRequest:
     """Rises with each request of a rule: all of them are one campaign."""
     event_at: Millis = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Of each person's event, where a rule asks; empty otherwise."""
+    fired_at: int = 0
+    """When a rule's fires were handed over, in milliseconds; 0: no rule asks."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -125,6 +127,11 @@ def checked(request: LocalRequest, channels: Mapping[str, Channel], now: int) ->
     for text in request.texts:
         _check_text(text, channel)
     return request
+
+
+def readable(text: str, chars_max: int) -> bool:
+    """Whether people can be told it on a channel that takes so many characters."""
+    return bool(text.strip()) and not _CONTROL.search(text) and len(text) <= chars_max
 
 
 def _check_text(text: str, channel: Channel) -> None:

@@ -197,9 +197,9 @@ def _marked(connection: Connection, claimed: Claimed) -> Claimed:
 
 def _due(connection: Connection, node: str, channel: Channel, contacts: Contacts, now: int) -> list[WorkOrder]:
     policy, received = policies.in_force(connection), policies.received(connection)
-    accepted = ledger.work_orders(connection, node=node, states=MAY_RUN)
+    accepted = ledger.work_orders_to_send(connection, node, channel.name, MAY_RUN)
     # Bulk may overtake the policy it was issued by, above all at a node that is new.
-    ready = [order for order in accepted if order.channel == channel.name and order.policy_version <= received]
+    ready = [order for order in accepted if order.policy_version <= received]
     allowed = [order for order in ready if contacts >= (Contacts.ALL if order.leased else Contacts.OWN)]
     due = [order for order in allowed if runs(order, channel, policy, now)]
     return sorted(due, key=lambda order: (-order.priority, order.start_at, order.name))

@@ -33,7 +33,7 @@ from common.kernel.columns import Codes
 from common.kernel.policy import SUBMIT_SECONDS, Policy, quiet_until
 from common.kernel.refusal import Fault, Refusal
 from common.kernel.task_block import BLOCK_ROWS
-from common.runtime.clock import Clock
+from common.runtime.clock import Clock, milliseconds
 from common.runtime.database import Database
 from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
 
@@ -182,10 +182,10 @@ class Lane:
         """Insists: what vendors answered is known nowhere else, and recording it again changes nothing."""
         delivery, dedupes = self._delivery, terms.dedupe_seconds > 0
         waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
-        now = delivery.clock.now()
+        now, sent_at = delivery.clock.now(), milliseconds(delivery.clock)
         async for attempt in AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits):
             with attempt:
-                done = await delivery.database.write(record, claimed, outcomes, dedupes, now, delivery.outlet)
+                done = await delivery.database.write(record, claimed, outcomes, dedupes, now, delivery.outlet, sent_at)
         return done
 
     async def _send_all(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> Codes:

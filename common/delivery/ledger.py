@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from common.delivery import erasures
-from common.delivery.tables import STATE_COLUMNS, task_block, work_order
+from common.delivery.tables import STATE_COLUMNS, TO_SEND, task_block, work_order
 from common.kernel.task import TaskState
 from common.kernel.task_block import TaskBlock
 from common.kernel.work_order import WorkOrder, WorkOrderState
@@ -52,6 +52,17 @@ _NUMBERS: dict[TaskState | None, Select[int]] = {
 }
 for _state, _name in STATE_COLUMNS.items():
     _NUMBERS[_state] = _NUMBERS[None].where(task_block.c[_name] > 0)
+_TO_SEND = (
+    select(work_order)
+    .where(
+        work_order.c.name.in_(select(task_block.c.work_order).where(TO_SEND)),
+        work_order.c.node == bindparam("of_node"),
+        work_order.c.channel == bindparam("on"),
+        work_order.c.state.in_(bindparam("in_states", expanding=True)),
+    )
+    .order_by(work_order.c.name)
+)
+_SENT = update(task_block).where(*_IS_BLOCK).values(sent_at=bindparam("moment"))
 _COUNTS = select(*(func.coalesce(func.sum(task_block.c[name]), 0) for name in STATE_COLUMNS.values())).where(_OF_ORDER)
 _RECEIVED = select(func.coalesce(func.sum(task_block.c.tasks), 0)).where(_OF_ORDER)
 
@@ -86,6 +97,14 @@ def work_orders(
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     return [_work_order(row) for row in connection.execute(_orders_by(*given), given)]
+
+
+def work_orders_to_send(
+    connection: Connection, node: str, channel: str, states: Collection[WorkOrderState]
+) -> list[WorkOrder]:
+    """Those with a task that is open or not answered for, by name. What only awaits receipts costs nothing here."""
+    wanted = {"of_node": node, "on": channel, "in_states": [int(state) for state in states]}
+    return [_work_order(row) for row in connection.execute(_TO_SEND, wanted)]
 
 
 def set_state(connection: Connection, name: str, state: WorkOrderState, version: int | None = None) -> None:
@@ -123,6 +142,11 @@ def save_block(connection: Connection, block: TaskBlock) -> None:
     """Rewrite what can change of a block that is there: states, reasons, responses, times and the counters."""
     values = _counters(block) | _blobs(block, _MUTABLE)
     connection.execute(_UPDATE_BLOCK, values | _named(block.work_order, block.number))
+
+
+def save_sent(connection: Connection, work_order: str, number: int, at: int) -> None:
+    """A vendor took some of the block at that moment, in milliseconds."""
+    connection.execute(_SENT, _named(work_order, number) | {"moment": at})
 
 
 def save_texts(connection: Connection, block: TaskBlock) -> None:

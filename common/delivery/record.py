@@ -38,12 +38,13 @@ class Recorded:
 
 
 def record(
-    connection: Connection, claimed: Claimed, outcomes: Codes, dedupes: bool, now: int, outlet: Outlet
+    connection: Connection, claimed: Claimed, outcomes: Codes, dedupes: bool, now: int, outlet: Outlet, sent_at: int = 0
 ) -> Recorded:
     """Record one outcome (a SendOutcome or NO_ANSWER) for each claimed row, beside receipts that came first.
 
     Unanswered rows stay as they are where the vendor `dedupes`, to be sent again; else they are lost. A message
-    throttled at its second sending may have been taken at its first, so it counts as unanswered.
+    throttled at its second sending may have been taken at its first, so it counts as unanswered. `sent_at`: when the last
+    answer came, in milliseconds.
     """
     block = ledger.load_block(connection, claimed.work_order.name, claimed.block.number)
     if block is None:
@@ -59,5 +60,7 @@ def record(
         # Also those whose receipt came first: whoever was told of their end must hear when the contact was.
         changed = np.union1d(changed, redated)
     settle.save(connection, block, changed, outlet)
+    if accepted.any():
+        ledger.save_sent(connection, block.work_order, block.number, sent_at)
     pending = waits | (outcomes == SendOutcome.THROTTLED)
     return Recorded(int(accepted.sum()), int(pending.sum()))

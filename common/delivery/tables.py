@@ -150,6 +150,7 @@ work_order = Table(
     Column("purpose", String(32), nullable=False, server_default="", doc="What separate consent it needs."),
     Column("policy_version", Integer, nullable=False, server_default="0"),
     Index("work_order_by_campaign", "campaign", "wave"),
+    Index("work_order_by_state", "state", "end_at"),
 )
 
 STATE_COLUMNS: dict[TaskState, str] = {state: f"{state.name.lower()}_tasks" for state in TaskState}
@@ -173,8 +174,17 @@ task_block = Table(
     Column("settled_at", LargeBinary, nullable=False, doc="uint32."),
     Column("text_refs", LargeBinary, nullable=False, doc="uint32."),
     Column("texts", Text, nullable=False, doc="JSON list."),
+    Column(
+        "sent_at",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        doc="Milliseconds, when a vendor last took any of it.",
+    ),
     Index("task_block_by_key", "first_key", "last_key"),
 )
+TO_SEND = text("open_tasks > 0 OR submitting_tasks > 0")
+Index("task_block_to_send", task_block.c.work_order, sqlite_where=TO_SEND, postgresql_where=TO_SEND)
 
 stray_report = Table(
     "stray_report",

@@ -9,13 +9,22 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from common.kernel.work_order import LOCAL
 from province.local_request import LocalRequest, Outcome
 from province.store.tables import local_request
 
-_COLUMNS = {"keys": "<i8", "scores": "<f8", "text_refs": "<u4"}
+
+class State(IntEnum):
+    WAITING = 1
+    AT_HQ = 2
+    """Decided here; HQ has yet to say what it grants."""
+    DONE = 3
+
+
+_PEOPLE = {"keys": "<i8", "scores": "<f8", "text_refs": "<u4"}
+_COLUMNS = _PEOPLE | {"event_at": "<i8"}
 _IS = local_request.c.name == bindparam("of")
 _INSERT = insert(local_request)
 _LOAD = select(local_request).where(_IS)
@@ -27,14 +36,13 @@ _IN_STATE = (
 )
 _DIGEST = select(local_request.c.digest).where(_IS)
 _SETTLE = update(local_request).where(_IS).values(state=bindparam("reached"), outcome=bindparam("told"))
-_DECIDE = _SETTLE.values(dict.fromkeys(_COLUMNS, b"") | {"texts": "[]"})
-
-
-class State(IntEnum):
-    WAITING = 1
-    AT_HQ = 2
-    """Decided here; HQ has yet to say what it grants."""
-    DONE = 3
+_DECIDE = _SETTLE.values(dict.fromkeys(_PEOPLE, b"") | {"texts": "[]", "decided_at": bindparam("at")})
+_ANY_WAITS = select(exists().where(local_request.c.state == int(State.WAITING)))
+_DROP_OVER = delete(local_request).where(
+    local_request.c.rule != "",
+    local_request.c.state == int(State.DONE),
+    local_request.c.asked_at < bindparam("before"),
+)
 
 
 def put(connection: Connection, request: LocalRequest) -> None:
@@ -77,9 +85,18 @@ def outcome(connection: Connection, name: str) -> Outcome | None:
     return _outcome(json.loads(told)) if told else None
 
 
-def decide(connection: Connection, name: str, reached: Outcome) -> None:
-    """It waits no more."""
-    connection.execute(_DECIDE, _settled(name, reached))
+def any_waits(connection: Connection) -> bool:
+    return bool(connection.execute(_ANY_WAITS).scalar_one())
+
+
+def decide(connection: Connection, name: str, reached: Outcome, at: int = 0) -> None:
+    """It waits no more, since `at` (milliseconds)."""
+    connection.execute(_DECIDE, _settled(name, reached) | {"at": at})
+
+
+def prune(connection: Connection, before: int) -> int:
+    """Forget what trigger rules asked for before that moment, and is done; answers how many."""
+    return int(connection.execute(_DROP_OVER, {"before": before}).rowcount)
 
 
 def settle(connection: Connection, name: str, reached: Outcome) -> None:
@@ -96,6 +113,9 @@ def give_up(connection: Connection) -> None:
 _GIVEN_UP = "the province came back from a backup older than the decision; see what was contacted, then ask anew"
 
 
+_KEPT_APART = ("state", "digest", "outcome", "decided_at")
+
+
 def _settled(name: str, reached: Outcome) -> dict[str, Any]:
     state = State.AT_HQ if reached.unanswered else State.DONE
     return {"of": name, "reached": int(state), "told": json.dumps(asdict(reached))}
@@ -106,6 +126,6 @@ def _outcome(told: Mapping[str, Any]) -> Outcome:
 
 
 def _request(row: Row[Any]) -> LocalRequest:
-    fields = {name: value for name, value in row._mapping.items() if name not in ("state", "digest", "outcome")}
+    fields = {name: value for name, value in row._mapping.items() if name not in _KEPT_APART}
     columns = {name: np.frombuffer(fields[name], kind) for name, kind in _COLUMNS.items()}
     return LocalRequest(**{**fields, **columns, "texts": tuple(json.loads(fields["texts"]))})

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -30,7 +31,7 @@ pending_command = Table(
 local_request = Table(
     "local_request",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", String(96), primary_key=True),
     Column("state", SmallInteger, nullable=False, doc="1 waits, 2 waits for HQ, 3 done."),
     Column("asked_at", BigInteger, nullable=False),
     Column("channel", String(32), nullable=False),
@@ -46,6 +47,12 @@ local_request = Table(
     Column("text_refs", LargeBinary, nullable=False, doc="uint32."),
     Column("digest", LargeBinary, nullable=False, doc="Of what was asked for."),
     Column("outcome", Text, nullable=False, doc="JSON: what came of it; empty while it waits."),
+    Column("start_at", BigInteger, nullable=False, doc="0: at once."),
+    Column("rule", String(64), nullable=False, doc="The trigger rule that asks; empty: a person does."),
+    Column("wave", Integer, nullable=False),
+    Column("event_at", LargeBinary, nullable=False, doc="int64 milliseconds, in the order of the people."),
+    Column("fired_at", BigInteger, nullable=False, doc="Milliseconds."),
+    Column("decided_at", BigInteger, nullable=False, server_default="0", doc="Milliseconds; 0 while it waits."),
     Index("local_request_by_state", "state", "asked_at"),
 )
 """Contacts this province asks for itself, from the moment they are asked to their admission."""
@@ -57,3 +64,44 @@ meeting = Table(
     Column("incarnation", BigInteger, nullable=False, doc="This node's own then; -1 once that one was restored."),
 )
 """One row: this node and HQ as they last met."""
+
+fire = Table(
+    "fire",
+    metadata,
+    Column("subscriber_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("rule", String(64), primary_key=True),
+    Column("period", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_at", BigInteger, nullable=False, doc="Milliseconds."),
+    Column("fired_at", BigInteger, nullable=False, doc="When it was handed over, in milliseconds."),
+    Column("channel", String(32), nullable=False),
+    Column("wave", Integer, nullable=False, doc="Of the local request RULE.WAVE; 0: none."),
+    Column("fate", SmallInteger, nullable=False, doc="A Fate."),
+    Column("forget_at", BigInteger, nullable=False, doc="Unix seconds; 0: never."),
+    Index("fire_by_fired_at", "fired_at"),
+    sqlite_with_rowid=False,
+)
+"""What trigger rules handed over, each identity once."""
+Index(
+    "fire_by_forget_at",
+    fire.c.forget_at,
+    sqlite_where=text("forget_at > 0"),
+    postgresql_where=text("forget_at > 0"),
+)
+
+trigger_wave = Table(
+    "trigger_wave",
+    metadata,
+    Column("rule", String(64), primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+"""The last wave of each rule's requests. Who hands over a rule's fires holds its row."""
+
+trigger_job = Table(
+    "trigger_job",
+    metadata,
+    Column("name", String(64), primary_key=True, doc="Of the job: an engine, the forecast."),
+    Column("partition", String(128), primary_key=True),
+    Column("counters", Text, nullable=False, doc="JSON."),
+    Column("at", BigInteger, nullable=False, doc="When it said so, in milliseconds."),
+)
+"""How the trigger engine's jobs stand, as they last said."""

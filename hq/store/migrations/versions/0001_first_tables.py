@@ -211,9 +211,18 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.LargeBinary(), nullable=False),
         sa.Column("text_refs", sa.LargeBinary(), nullable=False),
         sa.Column("texts", sa.Text(), nullable=False),
+        sa.Column("sent_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("work_order", "number"),
     )
     op.create_index("task_block_by_key", "task_block", ["first_key", "last_key"], unique=False)
+    op.create_index(
+        "task_block_to_send",
+        "task_block",
+        ["work_order"],
+        unique=False,
+        sqlite_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
+        postgresql_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
+    )
     op.create_table(
         "vault",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -224,8 +233,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
-    moved = sa.text("home_since > 0")
-    op.create_index("vault_by_home_since", "vault", ["home_since"], sqlite_where=moved, postgresql_where=moved)
+    op.create_index(
+        "vault_by_home_since",
+        "vault",
+        ["home_since"],
+        unique=False,
+        sqlite_where=sa.text("home_since > 0"),
+        postgresql_where=sa.text("home_since > 0"),
+    )
     op.create_table(
         "wave",
         sa.Column("campaign", sa.String(length=100), nullable=False),
@@ -259,3 +274,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("work_order_by_campaign", "work_order", ["campaign", "wave"], unique=False)
+    op.create_index("work_order_by_state", "work_order", ["state", "end_at"], unique=False)

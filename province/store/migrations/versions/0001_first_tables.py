@@ -52,6 +52,29 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "fire",
+        sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("period", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("event_at", sa.BigInteger(), nullable=False),
+        sa.Column("fired_at", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("fate", sa.SmallInteger(), nullable=False),
+        sa.Column("forget_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_key", "rule", "period"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("fire_by_fired_at", "fire", ["fired_at"], unique=False)
+    op.create_index(
+        "fire_by_forget_at",
+        "fire",
+        ["forget_at"],
+        unique=False,
+        sqlite_where=sa.text("forget_at > 0"),
+        postgresql_where=sa.text("forget_at > 0"),
+    )
+    op.create_table(
         "incarnation",
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("mark", sa.BigInteger(), nullable=False),
@@ -60,7 +83,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "local_request",
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=96), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("asked_at", sa.BigInteger(), nullable=False),
         sa.Column("channel", sa.String(length=32), nullable=False),
@@ -76,9 +99,15 @@ def upgrade() -> None:
         sa.Column("text_refs", sa.LargeBinary(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("start_at", sa.BigInteger(), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("event_at", sa.LargeBinary(), nullable=False),
+        sa.Column("fired_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
-    op.create_index("local_request_by_state", "local_request", ["state", "asked_at"])
+    op.create_index("local_request_by_state", "local_request", ["state", "asked_at"], unique=False)
     op.create_table(
         "log",
         sa.Column("peer", sa.String(length=16), nullable=False),
@@ -186,9 +215,32 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.LargeBinary(), nullable=False),
         sa.Column("text_refs", sa.LargeBinary(), nullable=False),
         sa.Column("texts", sa.Text(), nullable=False),
+        sa.Column("sent_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("work_order", "number"),
     )
     op.create_index("task_block_by_key", "task_block", ["first_key", "last_key"], unique=False)
+    op.create_index(
+        "task_block_to_send",
+        "task_block",
+        ["work_order"],
+        unique=False,
+        sqlite_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
+        postgresql_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
+    )
+    op.create_table(
+        "trigger_job",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("partition", sa.String(length=128), nullable=False),
+        sa.Column("counters", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "partition"),
+    )
+    op.create_table(
+        "trigger_wave",
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("last", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("rule"),
+    )
     op.create_table(
         "vault",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -199,8 +251,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subscriber_key"),
         sqlite_with_rowid=False,
     )
-    moved = sa.text("home_since > 0")
-    op.create_index("vault_by_home_since", "vault", ["home_since"], sqlite_where=moved, postgresql_where=moved)
+    op.create_index(
+        "vault_by_home_since",
+        "vault",
+        ["home_since"],
+        unique=False,
+        sqlite_where=sa.text("home_since > 0"),
+        postgresql_where=sa.text("home_since > 0"),
+    )
     op.create_table(
         "work_order",
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -224,3 +282,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("work_order_by_campaign", "work_order", ["campaign", "wave"], unique=False)
+    op.create_index("work_order_by_state", "work_order", ["state", "end_at"], unique=False)
