@@ -70,8 +70,6 @@ class _Frame:
         return [self.body[begin:end] for begin, end in zip([at, *ends], ends, strict=False)]
 
 
-
-
 class Writer:
     """The writing end; another one on the same directory is refused. Not for two threads at once."""
 
@@ -410,9 +408,7 @@ class JournalSource:
             return
         for number in range(int((self._directory / PARTITIONS_FILE).read_text(encoding="utf-8"))):
             name = f"journal:{number}"
-            self._readers[name] = Reader(
-                self._directory / str(number), name, owner.assigned(name) or 0, self._edge
-            )
+            self._readers[name] = Reader(self._directory / str(number), name, owner.assigned(name) or 0, self._edge)
 
 
 def _reading(directory: Path) -> int:

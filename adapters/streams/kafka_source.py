@@ -51,9 +51,7 @@ class KafkaSource:
         """Assigned during this poll: where they begin."""
         self._next: dict[str, int] = {}
         self._owner: Owner | None = None
-        self._consumer.subscribe(
-            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-        )
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def poll(self, owner: Owner, wait_seconds: float) -> list[Stretch]:
         self._owner = owner

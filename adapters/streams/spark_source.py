@@ -146,6 +146,4 @@ def _headers(part: pa.Table) -> list[Headers | None] | None:
     column = part["headers"]
     if column.null_count == len(column):
         return None
-    return [
-        None if row is None else [(each["key"], each["value"]) for each in row] for row in column.to_pylist()
-    ]
+    return [None if row is None else [(each["key"], each["value"]) for each in row] for row in column.to_pylist()]

@@ -93,7 +93,7 @@ class _Turn:
 class Engine:
     """One thread's; `run` ends when told. Partitions come and go as the source says."""
 
-    def __init__(self, ports: Ports, pacing: Pacing = Pacing()) -> None:  # noqa: B008 - a frozen value
+    def __init__(self, ports: Ports, pacing: Pacing = Pacing()) -> None:
         self._ports, self._pacing = ports, pacing
         self._held: dict[str, _Held] = {}
         self._rules = ports.rules.rules()
@@ -143,7 +143,7 @@ class Engine:
     def revoked(self, partition: str) -> None:
         self._settle()
         held = self._held.pop(partition, None)
-        checkpoint = held.partition.checkpoint() if held else None
+        checkpoint = held.partition.checkpoint() if held and held.partition.next != held.saved else None
         if checkpoint is not None and self._saved(checkpoint):
             self._ports.source.kept(partition, checkpoint.next)
 
@@ -285,4 +285,4 @@ class Engine:
             return
         draft = self._ports.status.with_suffix(".draft")
         draft.write_text(json.dumps(self.told()), encoding="utf-8")
-        os.replace(draft, self._ports.status)  # noqa: PTH105 - it need not survive
+        os.replace(draft, self._ports.status)
