@@ -59,7 +59,7 @@ class FileSource:
     def kept(self, partition: str, offset: int) -> None:
         """Nobody watches from outside."""
 
-    def lag(self) -> Mapping[str, int]:
+    def lag(self, sure: bool = False) -> Mapping[str, int]:  # noqa: ARG002 - it is always known
         return {}
 
     def close(self, owner: Owner) -> None:

@@ -392,7 +392,7 @@ class JournalSource:
     def kept(self, partition: str, offset: int) -> None:
         """Nobody watches from outside."""
 
-    def lag(self) -> Mapping[str, int]:
+    def lag(self, sure: bool = False) -> Mapping[str, int]:  # noqa: ARG002 - it is always known
         return {name: reader.lag() for name, reader in self._readers.items()}
 
     def close(self, owner: Owner) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 CONSUME = 20_000
 """Messages at a time; more at a time come slower."""
+CONSUME_BYTES = 16 << 20
+"""About so much at a time, by the size of the messages before."""
+MEASURED = 16
 SESSION_MS = 6_000
 LOOK_SECONDS = 0.002
 WATERMARK_SECONDS = 1.0
@@ -51,32 +54,41 @@ class KafkaSource:
         """Assigned during this poll: where they begin."""
         self._next: dict[str, int] = {}
         self._owner: Owner | None = None
+        self._bytes = 1.0
+        """Of a message, lately."""
         self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def poll(self, owner: Owner, wait_seconds: float) -> list[Stretch]:
         self._owner = owner
         self._fresh.clear()
-        messages = self._consumer.consume(CONSUME, LOOK_SECONDS)
+        count = max(1, min(CONSUME, int(CONSUME_BYTES / self._bytes)))
+        messages = self._consumer.consume(count, LOOK_SECONDS)
         if not messages and wait_seconds > LOOK_SECONDS:
             # It waits for as many as it was asked for, and all of the time where they do not come.
             first = self._consumer.poll(wait_seconds)
-            messages = [] if first is None else [first, *self._consumer.consume(CONSUME, 0)]
-        return [stretch for name, some in _by_partition(messages) if (stretch := self._stretch(name, some)) is not None]
+            messages = [] if first is None else [first, *self._consumer.consume(count, 0)]
+        found = [s for name, some in _by_partition(messages) if (s := self._stretch(name, some)) is not None]
+        if found:
+            some = found[-1].values[-MEASURED:]
+            self._bytes = max(1.0, sum(map(len, some)) / len(some))
+        return found
 
     def kept(self, partition: str, offset: int) -> None:
         if partition in self._next:
             self._consumer.commit(offsets=[_place(partition, offset)], asynchronous=True)
 
-    def lag(self) -> Mapping[str, int]:
-        from confluent_kafka import KafkaException
+    def lag(self, sure: bool = False) -> Mapping[str, int]:
+        from confluent_kafka import OFFSET_INVALID, KafkaException
 
+        how: dict[str, Any] = {"timeout": WATERMARK_SECONDS} if sure else {"cached": True}
         found = {}
         for name, offset in self._next.items():
             try:
-                _, high = self._consumer.get_watermark_offsets(_place(name), timeout=WATERMARK_SECONDS)
+                _, high = self._consumer.get_watermark_offsets(_place(name), **how)
             except KafkaException:
                 continue
-            found[name] = max(0, high - max(offset, 0))
+            if high != OFFSET_INVALID:
+                found[name] = max(0, high - max(offset, 0))
         return found
 
     def close(self, owner: Owner) -> None:
@@ -86,18 +98,20 @@ class KafkaSource:
             self._give(name, owner.revoked)
 
     def _stretch(self, name: str, messages: Sequence[Message]) -> Stretch | None:
+        from confluent_kafka import Message
+
         if name not in self._next:
             return None
-        offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
+        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         # What was fetched before a partition went and came back may still be among them: only the last run counts.
         begin = int(np.flatnonzero(np.diff(offsets, prepend=-1) <= 0)[-1:].sum()) if name in self._fresh else 0
         messages, offsets = messages[begin:], offsets[begin:]
         if self._jumped(name, int(offsets[0])):
             return None
-        headers = [message.headers() for message in messages]
+        headers, values = list(map(Message.headers, messages)), list(map(Message.value, messages))
         self._next[name] = int(offsets[-1]) + 1
         return Stretch(
-            name, self._next[name], offsets, [message.value() or b"" for message in messages],
+            name, self._next[name], offsets, [value or b"" for value in values] if None in values else values,
             headers if any(headers) else None, self._edge,
         )  # fmt: skip
 
@@ -158,14 +172,20 @@ def _place(partition: str, offset: int | None = None) -> TopicPartition:
 
 def _by_partition(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
     """In the order of each; errors are told to the log."""
+    from confluent_kafka import Message
+
+    if any(map(Message.error, messages)):
+        messages = _sound(messages)
     found: dict[tuple[str, int], list[Message]] = {}
-    for (topic, number), some in itertools.groupby(messages, lambda m: (m.topic(), m.partition())):
-        run = list(some)
-        good = [message for message in run if message.error() is None]
-        if len(good) < len(run):
-            for message in run:
-                if message.error() is not None:
-                    log.warning("%s:%s: %s", topic, number, message.error())
-        if good:
-            found.setdefault((topic, number), []).extend(good)
+    end = 0
+    for place, run in itertools.groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
+        begin, end = end, end + len(list(run))
+        found.setdefault(place, []).extend(messages[begin:end])
     return [(f"{topic}:{number}", some) for (topic, number), some in found.items()]
+
+
+def _sound(messages: Sequence[Message]) -> list[Message]:
+    for message in messages:
+        if message.error() is not None:
+            log.warning("%s:%s: %s", message.topic(), message.partition(), message.error())
+    return [message for message in messages if message.error() is None]

@@ -10,6 +10,7 @@ import queue
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +63,18 @@ class SparkSource:
     def kept(self, partition: str, offset: int) -> None:
         """Spark has no place to note it."""
 
-    def lag(self) -> Mapping[str, int]:
-        """As of the last micro-batch."""
-        progress = None if self._query is None else self._query.lastProgress
-        if progress is None or not self._batches.empty():
-            return {}
-        latest = json.loads(progress["sources"][0].get("latestOffset") or "{}")
-        ends = {f"{topic}:{number}": end for topic, places in latest.items() for number, end in places.items()}
+    def lag(self, sure: bool = False) -> Mapping[str, int]:
+        """As of Spark's last look, unless it is to be sure."""
+        ends = _ends(self._brokers, list(self._next)) if sure else self._ends_seen()
         return {name: max(0, ends[name] - offset) for name, offset in self._next.items() if name in ends}
+
+    def _ends_seen(self) -> dict[str, int]:
+        progress = None if self._query is None else self._query.lastProgress
+        if progress is None:
+            return {}
+        latest = progress["sources"][0].get("latestOffset") or "{}"
+        found = json.loads(latest) if isinstance(latest, str) else latest
+        return {f"{topic}:{number}": end for topic, places in found.items() for number, end in places.items()}
 
     def close(self, owner: Owner) -> None:
         self._stopping.set()
@@ -124,6 +129,25 @@ def _partitions(brokers: str, topics: Sequence[str]) -> dict[str, list[int]]:
     if lacking := [topic for topic in topics if topic not in there]:
         raise missing(f"{brokers} has no topic {', '.join(lacking)}; create it, or correct [triggers] topics")
     return {topic: sorted(there[topic].partitions) for topic in topics}
+
+
+def _ends(brokers: str, partitions: Sequence[str]) -> dict[str, int]:
+    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka.admin import AdminClient, OffsetSpec
+
+    places = {name: TopicPartition(*_split(name)) for name in partitions}
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    asked = admin.list_offsets({place: OffsetSpec.latest() for place in places.values()}, request_timeout=2.0)
+    found = {}
+    for name, place in places.items():
+        with suppress(KafkaException):
+            found[name] = asked[place].result().offset
+    return found
+
+
+def _split(partition: str) -> tuple[str, int]:
+    topic, _, number = partition.rpartition(":")
+    return topic, int(number)
 
 
 def _stretches(batch: pa.Table, edge: EdgeNow) -> Iterator[Stretch]:

@@ -24,12 +24,14 @@ from province.triggers.checkpoint import Checkpoint, Checkpoints
 from province.triggers.dead_letters import DeadLetterBox
 from province.triggers.latency import BOUNDS_MS, Histograms
 from province.triggers.partition import Partition, Rules, Taken
-from province.triggers.source import Source, Stretch
+from province.triggers.source import Decoded, Source, Stretch
 
 WAIT_SECONDS = 0.05
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 10
 """Checkpoints take at most the tenth part of the time."""
+BUSY_SECONDS = 0.02
+"""A turn that takes longer has much to do."""
 WATCH_SECONDS = 1.0
 """How often the rules, idle partitions and the status are looked after."""
 IDLE_SECONDS = 60.0
@@ -73,13 +75,22 @@ class Ports:
     """Where to say how things stand, again and again."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
     partition: Partition
     heard: float
     """When the last message came."""
     saved: int | None
     """The offset of the newest checkpoint."""
+    polled: int | None
+    """The offset after all that was polled, counted or not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Polled:
+    held: _Held
+    stretch: Stretch
+    decoded: Future[Decoded]
 
 
 @dataclass(slots=True)
@@ -101,6 +112,9 @@ class Engine:
         self._told = threading.Event()
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[float] | None = None
+        self._decoder = ThreadPoolExecutor(1, "decode")
+        self._ahead: list[_Polled] = []
+        self._busy = False
         self._due = self._watched = time.monotonic()
         self.events = 0
         """Decoded since it began, those seen again among them."""
@@ -114,16 +128,19 @@ class Engine:
 
     def turn(self, wait_seconds: float = WAIT_SECONDS) -> int:
         """One poll and all that follows from it; how many messages it brought."""
-        stretches = self._ports.source.poll(self, wait_seconds)
+        begun = time.monotonic()
+        stretches = self._ports.source.poll(self, 0.0 if self._ahead else wait_seconds)
+        polled = [each for stretch in stretches if (each := self._polled(stretch)) is not None]
+        due, self._ahead = (self._ahead, polled) if self._busy and polled else (self._ahead + polled, [])
         turn = _Turn()
-        for stretch in stretches:
-            self._take(stretch, turn)
-        now = time.monotonic()
-        if now - self._watched >= self._pacing.watch_seconds:
-            self._watched = now
+        for each in due:
+            self._take(each, turn)
+        if begun - self._watched >= self._pacing.watch_seconds:
+            self._watched = begun
             self._watch(turn)
         self._hand_over(turn)
         self._keep()
+        self._busy = bool(polled) and time.monotonic() - begun > BUSY_SECONDS
         return sum(map(len, stretches))
 
     def close(self) -> None:
@@ -131,13 +148,14 @@ class Engine:
         self._ports.source.close(self)
         self._settle()
         self._writer.shutdown()
+        self._decoder.shutdown()
         self._tell()
 
     def assigned(self, partition: str) -> int | None:
         kept = self._ports.checkpoints.load(partition)
         self._ports.letters.begin(partition, kept.next if kept else 0)
         held = Partition(partition, self._rules, kept)
-        self._held[partition] = _Held(held, time.monotonic(), held.next)
+        self._held[partition] = _Held(held, time.monotonic(), held.next, held.next)
         return held.next
 
     def revoked(self, partition: str) -> None:
@@ -160,17 +178,28 @@ class Engine:
             "at": self._ports.milliseconds(),
         }
 
-    def _take(self, stretch: Stretch, turn: _Turn) -> None:
+    def _polled(self, stretch: Stretch) -> _Polled | None:
+        """What of it has not been polled before. While there is much to do, one batch is decoded as another is counted."""
         held = self._held.get(stretch.partition)
         if held is None:
-            return
+            return None
         held.heard = time.monotonic()
-        partition = held.partition
-        if partition.next is not None and stretch.first < partition.next:
-            if stretch.next <= partition.next:
-                return
-            stretch = stretch.since(partition.next)
-        decoded = stretch.decoded()
+        if held.polled is not None and stretch.first < held.polled:
+            if stretch.next <= held.polled:
+                return None
+            stretch = stretch.since(held.polled)
+        held.polled = stretch.next
+        if self._busy:
+            return _Polled(held, stretch, self._decoder.submit(stretch.decoded))
+        decoded: Future[Decoded] = Future()
+        decoded.set_result(stretch.decoded())
+        return _Polled(held, stretch, decoded)
+
+    def _take(self, polled: _Polled, turn: _Turn) -> None:
+        partition, stretch = polled.held.partition, polled.stretch
+        if self._held.get(partition.name) is not polled.held:
+            return  # It was given away meanwhile: whoever has it now reads it anew.
+        decoded = polled.decoded.result()
         turn.decoded_at = self._ports.milliseconds()
         taken = partition.take(decoded, stretch.first, stretch.next)
         if len(taken.dead):
@@ -274,7 +303,7 @@ class Engine:
         quiet = [name for name, held in self._held.items() if time.monotonic() - held.heard >= idle]
         if not quiet:
             return
-        lag = self._ports.source.lag()
+        lag = self._ports.source.lag(sure=True)
         newest = self._ports.milliseconds() - int(idle * 1000)
         for name in quiet:
             if lag.get(name) == 0:

@@ -65,10 +65,10 @@ class Source(Protocol):
         """Everything before `offset` is in a checkpoint: for whoever watches the source from outside."""
         ...
 
-    def lag(self) -> Mapping[str, int]:
-        """By partition, how many messages are there beyond those polled, as far as it is known just now.
+    def lag(self, sure: bool = False) -> Mapping[str, int]:
+        """By partition, how many messages are there beyond those polled, as far as that was last heard.
 
-        A partition whose end cannot be known now is left out.
+        `sure` asks anew; then a partition whose end cannot be learnt just now is left out.
         """
         ...
 
