@@ -239,15 +239,17 @@ class Engine:
 
     def _keep(self) -> None:
         """Begin to write a checkpoint of every partition that went on, when it is time and none is being written."""
-        if time.monotonic() < self._due or (self._writing is not None and not self._writing.done()):
+        if self._writing is not None and self._writing.done():
+            self._settle()
+        if self._writing is not None or time.monotonic() < self._due:
             return
-        self._settle()
         begun = time.monotonic()
         checkpoints = [self._held[name].partition.checkpoint() for name in self._gone_on()]
         taken = [each for each in checkpoints if each is not None]
         if taken:
             self._writing = self._writer.submit(self._write, taken, begun)
-        self._due = begun + self._pacing.checkpoint_seconds
+        else:
+            self._due = begun + self._pacing.checkpoint_seconds
 
     def _gone_on(self) -> list[str]:
         return [name for name, held in self._held.items() if held.partition.next != held.saved]
@@ -273,7 +275,7 @@ class Engine:
         if self._writing is None:
             return
         took, self._writing = self._writing.result(), None
-        self._due = max(self._due, time.monotonic() + (CHECKPOINT_SHARE - 1) * took)
+        self._due = time.monotonic() + max(self._pacing.checkpoint_seconds - took, (CHECKPOINT_SHARE - 1) * took)
         for name, held in self._held.items():
             if held.saved is not None:
                 self._ports.source.kept(name, held.saved)
