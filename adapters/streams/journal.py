@@ -90,9 +90,7 @@ class Writer:
             if block.values:
                 tail = touched[block.partition] = self._tails[block.partition]
                 tail.write(block, self._segment_bytes)
-        reach("event_journal.append.before_sync")
         self._sync(touched.values())
-        reach("event_journal.append.after_sync")
         return sum(len(block.values) for block in blocks)
 
     def _sync(self, tails: Iterable[_Tail]) -> None:
@@ -152,7 +150,9 @@ class _Tail:
         self._next += len(block.values)
 
     def sync(self) -> None:
+        reach("event_journal.append.before_sync")
         os.fdatasync(self._file)
+        reach("event_journal.append.after_sync")
 
     def close(self) -> None:
         os.close(self._file)
@@ -358,12 +358,13 @@ class Reader:
 
 
 def _end(segment: Path) -> int:
-    """The offset after the last frame whose head is there."""
+    """The offset after the last frame that is there in its full length."""
     offset, at = int(segment.stem), 0
     with segment.open("rb") as file:
+        whole = os.fstat(file.fileno()).st_size
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             magic, size, _, first, records, _ = _HEAD.unpack(head)
-            if magic != MAGIC:
+            if magic != MAGIC or at + _HEAD.size + size > whole:
                 break
             offset, at = first + records, at + _HEAD.size + size
             file.seek(at)

@@ -1,7 +1,8 @@
 """Checkpoints: all that is known of a partition and where to go on, in one file that is there whole or not at all.
 
-The file, little endian: 8s "LDCKPT1\\n", u32 bytes of the header, the header (JSON), each column's bytes in the header's
-order, u32 CRC-32 of everything before it. The one before is kept as `.previous`: any older one is as right, only slower.
+The file, little endian: 8s "LDCKPT1\\n", u32 bytes of the header, the header (JSON), each column's bytes in the
+header's order, u32 CRC-32 of everything before it. The one before is kept as `.previous`: any older one is as right,
+only slower.
 """
 
 from __future__ import annotations
@@ -70,10 +71,8 @@ class Checkpoints:
             reach("checkpoint.save.before_sync")
             os.fsync(file.fileno())
             size = file.tell()
-        reach("checkpoint.written")
         self._keep_previous(path)
         draft.replace(path)
-        reach("checkpoint.renamed")
         _sync_directory(self._directory)
         reach("checkpoint.save.after_sync")
         return size

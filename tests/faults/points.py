@@ -59,6 +59,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     ),
     "restore": ("fence.begin", "fence.give_up"),
     "reset": ("link.reset",),
+    "engine": ("dead_letters.begin", "dead_letters.keep"),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
@@ -66,6 +67,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "province": ("fence.write",),
     "birth": ("clock.write",),
     "vendor": ("journal.append", "journal.open"),
+    "engine": ("checkpoint.keep_previous", "checkpoint.save", "event_journal.read"),
+    "event_journal": ("event_journal.append", "event_journal.begin", "event_journal.cut", "event_journal.open"),
     "bss": ("order_log.append",),
     "command": ("snapshots.announce", "snapshots.write"),
     "person": ("selection.remove", "snapshots.replace", "snapshots.sweep"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.streams import journal, kafka_source
 from adapters.streams.journal import JournalSource, Writer
 from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.spark_source import SparkSource
@@ -74,8 +75,12 @@ def test_every_engine_fires_what_the_plain_reference_fires(place: Place, log: Lo
     assert set(told["lag"].values()) <= {0}  # type: ignore[attr-defined]
 
 
-def test_an_engine_goes_on_where_another_stopped(place: Place, log: Log, tmp_path: Path) -> None:
+def test_an_engine_goes_on_where_another_stopped(
+    place: Place, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stopped and begun five times, each time a little further on."""
+    monkeypatch.setattr(journal, "READ_BYTES", 200_000)
+    monkeypatch.setattr(kafka_source, "CONSUME", 1_000)
     source, prefix = place
     sink = Sink(tmp_path / "fires.db")
     for _ in range(4):
