@@ -100,7 +100,7 @@ def test_of_two_periods_at_once_the_newer_asks(node: Node) -> None:
     node.home([3])
     assert node.hand(firing(rule(), [3, 3], periods=[8, 7])) == {"r": {"superseded": 1, "asked": 1}}
     with node.store.snapshot() as connection:
-        waves = {period: wave for period, wave in connection.execute(select(fire.c.period, fire.c.wave))}
+        waves = {row.period: row.wave for row in connection.execute(select(fire.c.period, fire.c.wave))}
     assert waves == {7: 0, 8: 1}
 
 
