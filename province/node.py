@@ -29,6 +29,7 @@ from province.coordinator import Coordinator
 from province.inbox import Inbox
 from province.rpc.hq_client import INBOX, HqClient
 from province.settings import ProvinceSettings
+from province.triggers.pruning import prune_for_ever
 from province.uplink import HqOutlet
 
 STOP_SECONDS = 3.0
@@ -84,13 +85,16 @@ async def _serve(settings: ProvinceSettings) -> None:
     jobs = [steady(hq.run), steady(fence.watch), clock.watch(), database.watch()]
 
     def wake_all() -> None:
-        runner.ring()
+        runner.wake()
         wake_pushers()
 
     coordinator = Coordinator(
         database, clock, settings.code, outlet, wake_all, hq.acquire, lambda: not fence.closed, link.knows_hq
     )
-    jobs += [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run)]
+    jobs += [
+        clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)
+    ]
+    jobs.append(steady(partial(prune_for_ever, database, clock)))
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if settings.bss:
         bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))

@@ -44,6 +44,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "link.committed",
         "link.join",
         "policies.judge_again",
+        "pruning.prune",
         "record.record",
         "runner.sweep_blocks",
         "source_follower.apply",

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from common.runtime.database import Database
+from province.store import tables
+from province.uplink import HqOutlet
+from tests.triggers.fires import NOW, Node
+
+
+class StillClock:
+    """A clock that stands at `time`."""
+
+    def __init__(self, time: int = NOW) -> None:
+        self.time = time
+
+    def now(self) -> int:
+        return self.time
+
+    def monotonic(self) -> float:
+        return float(self.time)
+
+
+@pytest.fixture
+def node(database: Database) -> Node:
+    database.create(tables.metadata)
+    return Node(database, HqOutlet(StillClock()))
