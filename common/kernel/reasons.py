@@ -173,4 +173,8 @@ ERROR_REASONS: dict[str, Remedy] = {
         Words("节点数据库不可用", "the node's store does not answer"),
         Words("稍后重试", "call again later"),
     ),
+    "TRIGGER_INVALID": Remedy(
+        Words("触发规则有误", "the trigger rules are wrong"),
+        Words("按提示的行与字段修改", "correct the line and field named"),
+    ),
 }
