@@ -39,9 +39,9 @@ CONSENT_ROWS = 1_000
 """In an entry: each row has a text, where the evidence is kept."""
 
 _JUDGED = select(policy.c.version, policy.c.objection).order_by(policy.c.version)
-_JUDGED_TRIGGERS = select(
-    trigger_document.c.name, trigger_document.c.version, trigger_document.c.objection
-).order_by(trigger_document.c.version)
+_JUDGED_TRIGGERS = select(trigger_document.c.name, trigger_document.c.version, trigger_document.c.objection).order_by(
+    trigger_document.c.version
+)
 TOLD_STATES = (WorkOrderState.ACCEPTED, WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 
 
@@ -137,8 +137,8 @@ def append_everything(connection: Connection, stream: str, now: int, *, forgot: 
 def _all_control(connection: Connection, now: int) -> None:
     for row in connection.execute(_JUDGED):
         append_policy_event(connection, PolicyEvent(*row), now)
-    for row in connection.execute(_JUDGED_TRIGGERS):
-        append_trigger_event(connection, TriggerEvent(*row), now)
+    for judged in connection.execute(_JUDGED_TRIGGERS):
+        append_trigger_event(connection, TriggerEvent(*judged), now)
     append_stops(connection, all_stops(connection), now)
     append_consents(connection, all_consents(connection), now)
     append_erasures(connection, all_erasures(connection), now)

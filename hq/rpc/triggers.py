@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from common.courier.bell import Bell
 from common.delivery import triggers as kept
 from common.kernel.refusal import Refusal
 from common.kernel.trigger_version import TriggerVersion
+from common.rules.trigger_document import parsed
 from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire.server import Context, caller
@@ -32,7 +34,8 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
     async def ApplyTriggers(self, request: pb.ApplyTriggersRequest, _context: Context) -> Any:
         try:
             text = request.document_yaml
-            changed = await self._database.write(triggers.apply, request.name, text, self._clock.now())
+            rules = frozenset(rule.name for rule in (await asyncio.to_thread(parsed, text, 0)).rules)
+            changed = await self._database.write(triggers.apply, request.name, text, rules, self._clock.now())
         except Refusal as refusal:
             told = refusal.message.replace("\n", " | ")
             _log.warning("trigger document %r of operator %s refused: %s", request.name[:60], caller().name, told)

@@ -13,7 +13,6 @@ from common.delivery.triggers import VERSION_MAX
 from common.kernel.refusal import conflict, invalid, missing
 from common.kernel.trigger_rule import TriggerRule
 from common.kernel.trigger_version import LOCAL_PREFIX, NAME, TriggerEvent, TriggerVersion
-from common.rules.trigger_document import parsed
 from common.runtime import bulk
 from hq.store import feed, provinces
 from hq.store.tables import trigger_standing
@@ -57,18 +56,19 @@ class AtProvince:
     objection: str
 
 
-def apply(connection: Connection, name: str, text: str, now: int) -> Changed:
-    """Put the rules of `text` in force under `name`, and send them on. The same text again changes nothing.
+def apply(connection: Connection, name: str, text: str, rules: frozenset[str], now: int) -> Changed:
+    """Put `text` in force under `name` and send it on; `rules` are the names of those in it.
 
-    What was paused stays so. Raises Refusal TRIGGER_INVALID.
+    The same text again changes nothing, and what was paused stays so. Raises Refusal TRIGGER_INVALID where a rule's
+    name is another's.
     """
-    rules = _checked(connection, name, text)
+    _check_names(connection, name, rules)
     current = triggers.of_name(connection, name)
-    if current is not None and current.document == text and not current.withdrawn:
-        if _told_of(connection, name) <= current.version:
-            return Changed(current, False, [])
-    paused = current.paused if current is not None else ()
-    return _publish(connection, TriggerVersion(0, name, text, tuple(rule for rule in paused if rule in rules)), now)
+    same = current is not None and current.document == text and not current.withdrawn
+    if current is not None and same and _told_of(connection, name) <= current.version:
+        return Changed(current, False, [])
+    paused = tuple(rule for rule in current.paused if rule in rules) if current is not None else ()
+    return _publish(connection, TriggerVersion(0, name, text, paused), now)
 
 
 def pause(connection: Connection, rule: str, paused: bool, now: int) -> Changed:
@@ -109,20 +109,16 @@ def at_provinces(connection: Connection) -> dict[str, list[AtProvince]]:
     codes = provinces.enrolled(connection)
     return {
         name: [
-            AtProvince(code, row.version, row.objection)
-            if (row := told.get((name, code)))
-            else AtProvince(code, 0, "")
+            AtProvince(code, row.version, row.objection) if (row := told.get((name, code))) else AtProvince(code, 0, "")
             for code in codes
         ]
         for name in sorted(names)
     }
 
 
-def _checked(connection: Connection, name: str, text: str) -> set[str]:
-    """The names of the rules."""
+def _check_names(connection: Connection, name: str, rules: frozenset[str]) -> None:
     if not NAME.fullmatch(name):
         raise invalid(f"{name!r} is no name of a trigger document; use lower-case letters, digits, - and _, at most 40")
-    rules = {rule.name for rule in parsed(text, 0).rules}
     problems = [
         f"{rule}: names that begin with {LOCAL_PREFIX} are the provinces' own. Choose another"
         for rule in sorted(rules)
@@ -133,7 +129,6 @@ def _checked(connection: Connection, name: str, text: str) -> set[str]:
         problems += [f"{rule}: document {other} has a rule of this name. Rename one of the two" for rule in twice]
     if problems:
         raise invalid("\n".join(["The rules were not applied.", *problems]), "TRIGGER_INVALID")
-    return rules
 
 
 def _document_of(connection: Connection, rule: str) -> TriggerVersion:

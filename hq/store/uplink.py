@@ -81,9 +81,7 @@ def _of_work_order(
         _event(connection, own_work_order(connection, province, value.work_order), value, now)
 
 
-def _told(
-    connection: Connection, province: str, value: Told, now: int
-) -> list[str]:
+def _told(connection: Connection, province: str, value: Told, now: int) -> list[str]:
     """The provinces whose control feed grew."""
     if isinstance(value, PoolChanges):
         return _pool(connection, province, value, now)

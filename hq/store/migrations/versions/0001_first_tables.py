@@ -215,6 +215,26 @@ def upgrade() -> None:
     )
     op.create_index("task_block_by_key", "task_block", ["first_key", "last_key"], unique=False)
     op.create_table(
+        "trigger_document",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("paused", sa.Text(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_index("trigger_document_by_name", "trigger_document", ["name", "version"], unique=False)
+    op.create_table(
+        "trigger_standing",
+        sa.Column("province", sa.String(length=2), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("province", "name"),
+    )
+    op.create_table(
         "vault",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("msisdn", sa.BigInteger(), nullable=False),

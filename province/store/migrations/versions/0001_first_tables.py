@@ -80,6 +80,15 @@ def upgrade() -> None:
     )
     op.create_index("local_request_by_state", "local_request", ["state", "asked_at"])
     op.create_table(
+        "local_trigger",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_table(
         "log",
         sa.Column("peer", sa.String(length=16), nullable=False),
         sa.Column("stream", sa.String(length=32), nullable=False),
@@ -189,6 +198,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("work_order", "number"),
     )
     op.create_index("task_block_by_key", "task_block", ["first_key", "last_key"], unique=False)
+    op.create_table(
+        "trigger_document",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("paused", sa.Text(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_index("trigger_document_by_name", "trigger_document", ["name", "version"], unique=False)
     op.create_table(
         "vault",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
