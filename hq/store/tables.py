@@ -28,6 +28,7 @@ trigger_standing = Table(
     Column("province", String(2), primary_key=True),
     Column("name", String(40), primary_key=True, doc="Of a trigger document."),
     Column("version", Integer, nullable=False, doc="The newest in force there; 0: none yet."),
+    Column("heard", Integer, nullable=False, doc="The newest it ever told of, in force or not."),
     Column("objection", Text, nullable=False, doc="Why a newer one is not."),
 )
 """What each province made of the trigger documents it was sent."""

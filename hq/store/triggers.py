@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
@@ -29,13 +30,11 @@ _log = logging.getLogger(__name__)
 
 _INCARNATION = select(func.coalesce(func.max(incarnation.c.number), 1))
 _STANDING = select(trigger_standing).order_by(trigger_standing.c.name, trigger_standing.c.province)
-_OF = select(trigger_standing.c.version, trigger_standing.c.objection).where(
+_OF = select(trigger_standing.c.version, trigger_standing.c.heard).where(
     trigger_standing.c.province == bindparam("code"), trigger_standing.c.name == bindparam("of")
 )
 _NAMES = select(func.count()).where(trigger_standing.c.province == bindparam("code"))
-_TOLD = select(func.coalesce(func.max(trigger_standing.c.version), 0)).where(
-    trigger_standing.c.version <= TOLD_VERSION_MAX
-)
+_TOLD = select(func.coalesce(func.max(trigger_standing.c.heard), 0)).where(trigger_standing.c.heard <= TOLD_VERSION_MAX)
 _TOLD_OF = _TOLD.where(trigger_standing.c.name == bindparam("of"))
 
 
@@ -99,7 +98,8 @@ def heard(connection: Connection, code: str, event: TriggerEvent) -> None:
     if known is None and connection.execute(_NAMES, {"code": code}).scalar_one() >= NAMES_MAX:
         _log.error("province %s tells of more than %d trigger documents; passed over", code, NAMES_MAX)
     elif known is None or known.version <= event.version:
-        _note(connection, code, event, known.version if known else 0)
+        before = (known.version, known.heard) if known else (0, 0)
+        _note(connection, code, event, *before)
 
 
 def at_provinces(connection: Connection) -> dict[str, list[AtProvince]]:
@@ -168,9 +168,15 @@ def _told_of(connection: Connection, name: str) -> int:
     return int(connection.execute(_TOLD_OF, {"of": name}).scalar_one())
 
 
-def _note(connection: Connection, code: str, event: TriggerEvent, before: int) -> None:
+def _note(connection: Connection, code: str, event: TriggerEvent, version: int, heard: int) -> None:
     objection = f"{event.version}: {event.objection[:OBJECTION_CHARS_MAX]}" if event.objection else ""
     if objection:
         _log.error("province %s does not apply trigger document %s %s", code, event.name, objection)
-    row = {"province": code, "name": event.name, "version": before if objection else event.version}
-    bulk.upsert(connection, trigger_standing, {key: [value] for key, value in (row | {"objection": objection}).items()})
+    row: dict[str, list[Any]] = {
+        "province": [code],
+        "name": [event.name],
+        "version": [version if objection else event.version],
+        "heard": [max(heard, event.version)],
+        "objection": [objection],
+    }
+    bulk.upsert(connection, trigger_standing, row)

@@ -231,6 +231,7 @@ def upgrade() -> None:
         sa.Column("province", sa.String(length=2), nullable=False),
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("heard", sa.Integer(), nullable=False),
         sa.Column("objection", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("province", "name"),
     )
