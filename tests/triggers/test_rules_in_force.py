@@ -145,6 +145,16 @@ def test_own_rules_have_names_hq_never_gives(do: Do) -> None:
     assert rules(do) == {"local-surge": (1, False)}
 
 
+def test_own_rules_that_were_withdrawn_do_not_come_back_for_want_of_better(do: Do) -> None:
+    do(local_triggers.apply, "own", document("local-surge"), NOW)
+    newer = document("local-surge") + NEWER_KEY
+    do(triggers.put_local, "own", newer, False, NOW)
+    assert rules(do) == {"local-surge": (1, False)}
+    do(local_triggers.withdraw, "own", NOW)
+    do(triggers.put_local, "own", newer, False, NOW)
+    assert rules(do) == {}
+
+
 def test_the_edition_is_another_after_each_change_and_only_then(do: Do) -> None:
     changes: list[Callable[[], Any]] = [
         lambda: take(do, 1, "scenes", document("data-80")),
