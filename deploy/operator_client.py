@@ -39,9 +39,9 @@ class OperatorClient:
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials) -> None:
         self._channel = build_channel(address, credentials, lane="operator")
-        self._stubs: list[Any] = [
-            stub(self._channel) for stub in (CampaignServiceStub, CoordinationServiceStub, TriggerServiceStub)
-        ]
+        self._stub: Any = CampaignServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._coordination: Any = CoordinationServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._triggers: Any = TriggerServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> OperatorClient:
         return self
@@ -160,7 +160,8 @@ class OperatorClient:
         return told
 
     async def _ask(self, _kind: type[Answer], method: str, request: Message, seconds: float = CALL_SECONDS) -> Answer:
-        stub = next(each for each in self._stubs if hasattr(each, method))
+        stubs = (self._stub, self._coordination, self._triggers)
+        stub = next(each for each in stubs if hasattr(each, method))
         try:
             answer: Answer = await getattr(stub, method)(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
