@@ -24,7 +24,7 @@ from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
-from province import bss_sync, link, policies
+from province import bss_sync, link, policies, trigger_documents
 from province.coordinator import Coordinator
 from province.inbox import Inbox
 from province.rpc.hq_client import INBOX, HqClient
@@ -70,6 +70,7 @@ async def _serve(settings: ProvinceSettings) -> None:
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
     await database.write(policies.judge_again, clock.now())
+    await database.write(trigger_documents.judge_again, clock.now())
     inbox = Inbox({name: channels[name] for name in ports})
     fence = restore_fence(settings, database, clock)
     hq = HqClient(
