@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
+from common.rules.trigger_file import to_publish
 from common.runtime.clock import clock_of
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
-from common.runtime.text_file import read
 from province import local_triggers
 from province.settings import ProvinceSettings
 from province.store import triggers
@@ -34,7 +34,7 @@ def apply(
     config: Config = Path("province.toml"),
 ) -> None:
     """Put rules of this province's own in force; HQ never hears of them."""
-    text = read(file)
+    text = to_publish(file)
     said, changed = _change(
         config, lambda connection, now: local_triggers.apply(connection, name or file.stem, text, now)
     )

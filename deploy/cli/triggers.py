@@ -18,7 +18,7 @@ from common.kernel.province import PROVINCES
 from common.kernel.refusal import Refusal
 from common.kernel.trigger_rule import TriggerRule
 from common.rules.trigger_document import parsed
-from common.runtime.text_file import read
+from common.rules.trigger_file import to_publish
 from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.trigger_words import form_words, period_words
 from deploy.words import word
@@ -33,7 +33,7 @@ GOOD, BAD, WAITS = "green", "bold red", "yellow"
 @app.command()
 def check(file: File, lang: Language = "en") -> None:
     """Check a trigger document without asking HQ; nothing is changed."""
-    rules = parsed(read(file), 0).rules
+    rules = parsed(to_publish(file), 0).rules
     Console().print(_rules(rules, (), lang))
     typer.echo(f"the file is right, {len(rules)} rules\nnext: liandong triggers apply {file}")
 
@@ -45,7 +45,7 @@ def apply(
     operator: Operator = OPERATOR,
 ) -> None:
     """Put a document's rules in force at every province, in place of those it had under this name."""
-    text = read(file)
+    text = to_publish(file)
     done = ask(operator, lambda hq: hq.apply_triggers(name or file.stem, text))
     typer.echo(f"{done.name}: version {done.version} goes to every province" if done.changed
                else f"{done.name}: version {done.version} says the same; nothing was changed")  # fmt: skip
