@@ -90,9 +90,7 @@ class Writer:
             if block.values:
                 tail = touched[block.partition] = self._tails[block.partition]
                 tail.write(block, self._segment_bytes)
-        reach("event_journal.append.before_sync")
         self._sync(touched.values())
-        reach("event_journal.append.after_sync")
         return sum(len(block.values) for block in blocks)
 
     def _sync(self, tails: Iterable[_Tail]) -> None:
@@ -152,7 +150,9 @@ class _Tail:
         self._next += len(block.values)
 
     def sync(self) -> None:
+        reach("event_journal.sync.before_sync")
         os.fdatasync(self._file)
+        reach("event_journal.sync.after_sync")
 
     def close(self) -> None:
         os.close(self._file)

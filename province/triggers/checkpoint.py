@@ -71,10 +71,8 @@ class Checkpoints:
             reach("checkpoint.save.before_sync")
             os.fsync(file.fileno())
             size = file.tell()
-        reach("checkpoint.written")
         self._keep_previous(path)
         draft.replace(path)
-        reach("checkpoint.renamed")
         _sync_directory(self._directory)
         reach("checkpoint.save.after_sync")
         return size

@@ -66,6 +66,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     "restore": ("fence.begin", "fence.give_up"),
     "reset": ("link.reset",),
     "person": ("erased.add", "people.erase", "people.record"),
+    "triggers": ("dead_letters.begin", "dead_letters.keep"),
 }
 FILES: dict[str, tuple[str, ...]] = {
     "hq": ("audience.save", "fence.write", "selection.freeze"),
@@ -75,6 +76,16 @@ FILES: dict[str, tuple[str, ...]] = {
     "bss": ("order_log.append",),
     "command": ("snapshots.announce", "snapshots.write"),
     "person": ("selection.remove", "snapshots.replace", "snapshots.sweep"),
+    # No trial of this folder runs a trigger engine yet.
+    "triggers": (
+        "checkpoint.keep_previous",
+        "checkpoint.save",
+        "event_journal.begin",
+        "event_journal.cut",
+        "event_journal.open",
+        "event_journal.read",
+        "event_journal.sync",
+    ),
 }
 
 
