@@ -1,3 +1,5 @@
+"""A node for what fires, and a broker and a Spark for the engines, as the streams' tests have them."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,7 +7,10 @@ import pytest
 from common.runtime.database import Database
 from province.store import tables
 from province.uplink import HqOutlet
+from tests.streams.conftest import kafka, new_topic, spark
 from tests.triggers.fires import NOW, Node
+
+__all__ = ["kafka", "new_topic", "node", "spark"]
 
 
 class StillClock:

@@ -245,3 +245,25 @@ def append_some(writer: Writer, number: int, records: Sequence[Record]) -> None:
             blocks.append(Block(number, records[begin].form, values))
             begin = end
     writer.append(blocks)
+
+
+def produce(address: str, topic: str, log: Log) -> None:
+    """Each partition's records in order, acknowledged."""
+    from confluent_kafka import Producer
+
+    producer = Producer({
+        "bootstrap.servers": address, "enable.idempotence": True, "reconnect.backoff.max.ms": 500,
+        "message.max.bytes": 20_000_000, "log_level": 0,
+    })  # fmt: skip
+    for number, records in enumerate(log):
+        for record in records:
+            producer.produce(topic, record.value, partition=number, headers=record.headers or [])
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def kept(directory: Path, log: Log, prefix: str) -> bool:
+    """Whether checkpoints have all of the log behind them."""
+    there = Checkpoints(directory / "checkpoints")
+    places = [there.load(f"{prefix}:{number}") for number in range(len(log))]
+    return all(each is not None and each.next == len(records) for each, records in zip(places, log, strict=True))
