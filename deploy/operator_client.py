@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 from liandong.campaign.v1 import campaign_pb2 as pb
-from liandong.campaign.v1 import coordination_pb2
+from liandong.campaign.v1 import coordination_pb2, trigger_pb2
 from liandong.campaign.v1.campaign_pb2_grpc import CampaignServiceStub
 from liandong.campaign.v1.coordination_pb2_grpc import CoordinationServiceStub
+from liandong.campaign.v1.trigger_pb2_grpc import TriggerServiceStub
 from pydantic import Field
 
 from common.kernel.refusal import invalid
@@ -40,6 +41,7 @@ class OperatorClient:
         self._channel = build_channel(address, credentials, lane="operator")
         self._stub: Any = CampaignServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._coordination: Any = CoordinationServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._triggers: Any = TriggerServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> OperatorClient:
         return self
@@ -100,6 +102,25 @@ class OperatorClient:
     async def policy(self) -> coordination_pb2.GetPolicyResponse:
         return await self._ask(coordination_pb2.GetPolicyResponse, "GetPolicy", coordination_pb2.GetPolicyRequest())
 
+    async def apply_triggers(self, name: str, yaml: str) -> trigger_pb2.TriggersChange:
+        request = trigger_pb2.ApplyTriggersRequest(name=name, document_yaml=yaml)
+        return (await self._ask(trigger_pb2.ApplyTriggersResponse, "ApplyTriggers", request)).change
+
+    async def pause_trigger(self, rule: str) -> trigger_pb2.TriggersChange:
+        request = trigger_pb2.PauseTriggerRuleRequest(rule=rule)
+        return (await self._ask(trigger_pb2.PauseTriggerRuleResponse, "PauseTriggerRule", request)).change
+
+    async def resume_trigger(self, rule: str) -> trigger_pb2.TriggersChange:
+        request = trigger_pb2.ResumeTriggerRuleRequest(rule=rule)
+        return (await self._ask(trigger_pb2.ResumeTriggerRuleResponse, "ResumeTriggerRule", request)).change
+
+    async def withdraw_triggers(self, name: str) -> trigger_pb2.TriggersChange:
+        request = trigger_pb2.WithdrawTriggersRequest(name=name)
+        return (await self._ask(trigger_pb2.WithdrawTriggersResponse, "WithdrawTriggers", request)).change
+
+    async def triggers(self) -> trigger_pb2.GetTriggersResponse:
+        return await self._ask(trigger_pb2.GetTriggersResponse, "GetTriggers", trigger_pb2.GetTriggersRequest())
+
     async def explain(self, who: Mapping[str, int], campaign: str, at: int) -> dict[str, Any]:
         """`who`: {"msisdn": …} or {"subscriber_key": …}. `at` 0: now."""
         named: dict[str, Any] = dict(who)
@@ -139,7 +160,8 @@ class OperatorClient:
         return told
 
     async def _ask(self, _kind: type[Answer], method: str, request: Message, seconds: float = CALL_SECONDS) -> Answer:
-        stub = self._stub if hasattr(self._stub, method) else self._coordination
+        stubs = (self._stub, self._coordination, self._triggers)
+        stub = next(each for each in stubs if hasattr(each, method))
         try:
             answer: Answer = await getattr(stub, method)(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:

@@ -64,6 +64,16 @@ WORDS: dict[str, Words] = {
     "policy_behind": Words("尚未确认新版本", "has not taken the newest over yet"),
     "policy_ahead": Words("版本高于总部, 请在总部重新下发", "newer than HQ's: apply the policy at HQ again"),
     "policy_objection": Words("无法执行, 沿用旧版本:", "cannot apply, keeps the one before:"),
+    "no_triggers": Words("尚未下发触发规则", "no trigger rules were applied yet"),
+    "triggers_withdrawn": Words("已撤回", "withdrawn"),
+    "triggers_unread": Words("本版本无法读取:", "this build cannot read it:"),
+    "trigger_paused": Words("已暂停", "paused"),
+    "triggers_taken": Words("已同步", "has it"),
+    "triggers_behind": Words("尚未确认新版本", "has not taken the newest over yet"),
+    "triggers_ahead": Words(
+        "版本高于总部, 请在总部重新下发或撤回", "newer than HQ's: apply or withdraw it at HQ again"
+    ),
+    "triggers_objection": Words("无法读取, 沿用旧版本:", "cannot read it, keeps the one before:"),
     "checks": Words("项核对全部成立", "checks all hold"),
     "component": Words("组件", "component"),
     "version": Words("版本", "version"),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from functools import partial
 
-from liandong.campaign.v1 import campaign_pb2_grpc, coordination_pb2_grpc
+from liandong.campaign.v1 import campaign_pb2_grpc, coordination_pb2_grpc, trigger_pb2_grpc
 from liandong.channel.v1 import channel_pb2_grpc
 from sqlalchemy import Connection
 
@@ -37,6 +37,7 @@ from hq.report import Document
 from hq.rpc import federation
 from hq.rpc.campaign import CampaignApi
 from hq.rpc.coordination import CoordinationApi
+from hq.rpc.triggers import TriggerApi
 from hq.settings import HqSettings
 from hq.store import evaluation, sessions, sources
 from hq.store.feed import CONTROL, HqOutlet
@@ -48,6 +49,7 @@ ACCESS = (
     | {
         "/liandong.campaign.v1.CampaignService/": frozenset({"operator"}),
         "/liandong.campaign.v1.CoordinationService/": frozenset({"operator"}),
+        "/liandong.campaign.v1.TriggerService/": frozenset({"operator"}),
         "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
     }
 )
@@ -88,6 +90,8 @@ async def _serve(settings: HqSettings) -> None:
     rehearsal = Rehearsal(warehouse, settings.data_dir, key)
     coordination = CoordinationApi(database, warehouse, clock, key, bell, eraser, rehearsal)
     coordination_pb2_grpc.add_CoordinationServiceServicer_to_server(coordination, server)  # type: ignore[no-untyped-call]
+    rules = TriggerApi(database, clock, bell)
+    trigger_pb2_grpc.add_TriggerServiceServicer_to_server(rules, server)  # type: ignore[no-untyped-call]
 
     channels = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.ONE}
     lines = {v.channel: build_channel(v.address, outward, tls.Identity("vendor", v.name)) for v in settings.vendors}

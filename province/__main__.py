@@ -17,7 +17,7 @@ from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.migrate import migrate as bring_up
 from common.runtime.settings import load
-from province import provision
+from province import provision, trigger_commands
 from province.settings import ProvinceSettings
 
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
@@ -28,6 +28,7 @@ Config = Annotated[
 app = typer.Typer(
     help="A province: local channels, BSS, results up.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.add_typer(trigger_commands.app, name="triggers")
 
 
 @app.command()

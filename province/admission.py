@@ -37,15 +37,24 @@ class Ungranted:
     asked: GrantRequest
 
 
-def admit(connection: Connection, books: Books, node: str, outlet: Outlet, now: int) -> Books | None:
+def admit(
+    connection: Connection, books: Books, node: str, outlet: Outlet, now: int, at: int | None = None
+) -> Books | None:
     """Decide what waits, and keep and tell all that follows; answers the books with the new spends, which hold once
     this is committed. None, changing nothing, where another policy has come into force since they were opened.
+
+    `at`: `now` in milliseconds, where it is known as finely.
     """
     policy = policies.in_force(connection)
     if policy != books.policy:
         return None
+    at = now * 1000 if at is None else at
     waiting = local_requests.waiting(connection, PEOPLE_MAX)
-    asked = [request for name in waiting if (request := local_requests.load(connection, name)) is not None]
+    every = [request for name in waiting if (request := local_requests.load(connection, name)) is not None]
+    for request in every:
+        if request.end_at <= now:
+            _too_late(connection, request, work_order_of(request, node, policy.version, now), at)
+    asked = [request for request in every if now < request.end_at]
     since = coordination.since(connection, asked, policy, now)
     rooms = coordination.rooms(connection, asked, policy, now)
     verdicts = arbitrate(asked, books, since, rooms, now)
@@ -60,9 +69,19 @@ def admit(connection: Connection, books: Books, node: str, outlet: Outlet, now: 
             considered = Considered(len(block), facts.terms_of(order), policy, known, now)
             blocks.append(_admitted(connection, block, considered, rivals, outlet))
         settle.finish(connection, order.name, outlet)
-        local_requests.decide(connection, request.name, _outcome(request, order, blocks))
+        local_requests.decide(connection, request.name, _outcome(request, order, blocks), at)
         books = books.booked(request, np.flatnonzero(verdict.codes == Verdict.GRANTED))
     return books
+
+
+def _too_late(connection: Connection, request: LocalRequest, order: WorkOrder, at: int) -> None:
+    """It takes no contact from what is in time. Its tasks are told as any others, and the next sweep ends them."""
+    ledger.put_work_order(connection, order)
+    uplink.append_work_order(connection, order, at // 1000)
+    for block in blocks_of(request, order.name):
+        uplink.append_block(connection, block, at // 1000)
+        ledger.insert_block(connection, block)
+    local_requests.decide(connection, request.name, Outcome(order.name, 0, {"validity_over": len(request)}), at)
 
 
 def ungranted(connection: Connection) -> Iterator[Ungranted]:

@@ -12,14 +12,18 @@ from common.delivery.outlet import Outlet
 from common.kernel.columns import Codes
 from common.kernel.grant import GrantRequest
 from common.kernel.refusal import Fault, Refusal
-from common.runtime.clock import Clock
+from common.runtime.clock import Clock, milliseconds
 from common.runtime.database import Database
 from province import admission
 from province.admission import Ungranted
 from province.coordination import Books
 from province.store import coordination, local_requests
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.05
+ASK_SECONDS = 0.5
+"""How soon HQ is asked again."""
+SHUT_SECONDS = 0.5
+"""How soon it is looked again after nothing might be spent."""
 BOOKS_SECONDS = 600
 """Books so old are opened anew: contacts that were not made after all can be spent again."""
 FINAL = (Fault.INVALID, Fault.MISSING, Fault.CONFLICT, Fault.HELD, Fault.FORBIDDEN)
@@ -58,27 +62,41 @@ class Coordinator:
         self._books: Books | None = None
 
     async def run(self) -> None:
+        """Decides until cancelled. HQ is asked beside it, by `run_asking`: an answer may be long in coming."""
+        while True:
+            decided = await self.decide()
+            await asyncio.sleep(LOOK_SECONDS if decided else SHUT_SECONDS)
+
+    async def run_asking(self) -> None:
         """Runs until cancelled."""
         while True:
-            await self.turn()
-            await asyncio.sleep(LOOK_SECONDS)
+            await self.ask_hq()
+            await asyncio.sleep(ASK_SECONDS)
 
     async def turn(self) -> None:
-        if await self._database.read(local_requests.waiting, 1):
-            await self._admit()
+        await self.decide()
+        await self.ask_hq()
+
+    async def decide(self) -> bool:
+        """False where something waits and nothing may be spent."""
+        if not await self._database.read(local_requests.any_waits):
+            return True
+        # Until the store has answered nobody knows what was spent; what it holds is read again then.
+        books, self._books = self._books, None
+        if not self._may_spend() or not await self._database.read(self._knows_hq):
+            return False
+        await self._admit(books)
+        return True
+
+    async def ask_hq(self) -> None:
         for lacking in await self._database.read(_ungranted):
             await self._ask_hq(lacking)
 
-    async def _admit(self) -> None:
-        now = self._clock.now()
-        books = self._books
+    async def _admit(self, books: Books | None) -> None:
+        now, at = self._clock.now(), milliseconds(self._clock)
         if books is None or not 0 <= now - books.opened_at < BOOKS_SECONDS:
             books = await self._database.read(coordination.books, now)
-        # Until the store has answered nobody knows what was spent; what it holds is read again then.
-        self._books = None
-        if not self._may_spend() or not await self._database.read(self._knows_hq):
-            return
-        self._books = await self._database.write(admission.admit, books, self._node, self._outlet, now)
+        self._books = await self._database.write(admission.admit, books, self._node, self._outlet, now, at)
         self._wake()
 
     async def _ask_hq(self, lacking: Ungranted) -> None:

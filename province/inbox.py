@@ -18,9 +18,10 @@ from common.kernel.policy import PolicyDocument
 from common.kernel.stop import Stops
 from common.kernel.task import CONTACTED, REPORT_EVENT, STATE_CODES, TAKEN_IN_VAIN, TERMINAL, TaskState
 from common.kernel.task_block import TaskBlock, advance, reopened
+from common.kernel.trigger_version import TriggerVersion
 from common.kernel.work_order import MOVES, WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState, command
 from common.wire.codec import Incoming
-from province import policies
+from province import policies, trigger_documents
 from province.store import commands
 from province.uplink import append_results, append_work_order_event
 
@@ -51,6 +52,8 @@ class Inbox:
                 orders.put_orders(connection, value, now)
             elif isinstance(value, PolicyDocument):
                 policies.take(connection, value, now)
+            elif isinstance(value, TriggerVersion):
+                trigger_documents.take(connection, value, now)
         for name in touched:
             _accept_if_whole(connection, name, now)
 

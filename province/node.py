@@ -24,11 +24,12 @@ from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
 from common.wire.server import build_channel, build_server
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
-from province import bss_sync, link, policies
+from province import bss_sync, link, policies, trigger_documents
 from province.coordinator import Coordinator
 from province.inbox import Inbox
 from province.rpc.hq_client import INBOX, HqClient
 from province.settings import ProvinceSettings
+from province.triggers.pruning import prune_for_ever
 from province.uplink import HqOutlet
 
 STOP_SECONDS = 3.0
@@ -69,6 +70,7 @@ async def _serve(settings: ProvinceSettings) -> None:
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
     await database.write(policies.judge_again, clock.now())
+    await database.write(trigger_documents.judge_again, clock.now())
     inbox = Inbox({name: channels[name] for name in ports})
     fence = restore_fence(settings, database, clock)
     hq = HqClient(
@@ -84,13 +86,16 @@ async def _serve(settings: ProvinceSettings) -> None:
     jobs = [steady(hq.run), steady(fence.watch), clock.watch(), database.watch()]
 
     def wake_all() -> None:
-        runner.ring()
+        runner.wake()
         wake_pushers()
 
     coordinator = Coordinator(
         database, clock, settings.code, outlet, wake_all, hq.acquire, lambda: not fence.closed, link.knows_hq
     )
-    jobs += [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run)]
+    jobs += [
+        clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)
+    ]
+    jobs.append(steady(partial(prune_for_ever, database, clock)))
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if settings.bss:
         bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))

@@ -16,7 +16,7 @@ from common.delivery import decisions, ledger, order_pages
 from common.delivery.consents import all_consents
 from common.delivery.erasures import all_erasures
 from common.delivery.stops import all_stops
-from common.delivery.tables import policy, vault
+from common.delivery.tables import policy, trigger_document, vault
 from common.kernel.columns import Rows
 from common.kernel.consent import Consents
 from common.kernel.decision import Decision
@@ -28,6 +28,7 @@ from common.kernel.pool import PoolChanges
 from common.kernel.result import results_of
 from common.kernel.stop import Stops
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, reopened, unsettled
+from common.kernel.trigger_version import TriggerEvent
 from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.runtime.clock import Clock
 from common.wire import codec
@@ -38,6 +39,9 @@ CONSENT_ROWS = 1_000
 """In an entry: each row has a text, where the evidence is kept."""
 
 _JUDGED = select(policy.c.version, policy.c.objection).order_by(policy.c.version)
+_JUDGED_TRIGGERS = select(trigger_document.c.name, trigger_document.c.version, trigger_document.c.objection).order_by(
+    trigger_document.c.version
+)
 TOLD_STATES = (WorkOrderState.ACCEPTED, WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 
 
@@ -62,6 +66,10 @@ def append_decision(connection: Connection, decision: Decision, now: int) -> Non
 
 
 def append_policy_event(connection: Connection, event: PolicyEvent, now: int) -> None:
+    log.append(connection, HQ, "control", [codec.outbox_entry(event)], now)
+
+
+def append_trigger_event(connection: Connection, event: TriggerEvent, now: int) -> None:
     log.append(connection, HQ, "control", [codec.outbox_entry(event)], now)
 
 
@@ -129,6 +137,8 @@ def append_everything(connection: Connection, stream: str, now: int, *, forgot: 
 def _all_control(connection: Connection, now: int) -> None:
     for row in connection.execute(_JUDGED):
         append_policy_event(connection, PolicyEvent(*row), now)
+    for judged in connection.execute(_JUDGED_TRIGGERS):
+        append_trigger_event(connection, TriggerEvent(*judged), now)
     append_stops(connection, all_stops(connection), now)
     append_consents(connection, all_consents(connection), now)
     append_erasures(connection, all_erasures(connection), now)

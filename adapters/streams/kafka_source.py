@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.streams.stretch import EdgeNow, Owner, Stretch
-from common.kernel.refusal import missing
+from common.kernel.refusal import conflict, missing
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition
@@ -126,28 +126,34 @@ class KafkaSource:
         self._consumer.seek(_place(name, wanted))
         return True
 
+    def _told(self) -> Owner:
+        """Kafka speaks of partitions within `poll` and `close` alone."""
+        if self._owner is None:
+            raise conflict("Kafka spoke of partitions while nobody polled; start the engine anew")
+        return self._owner
+
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         from confluent_kafka import OFFSET_BEGINNING
 
-        assert self._owner is not None
+        owner = self._told()
         for place in places:
             name = f"{place.topic}:{place.partition}"
-            offset = self._owner.assigned(name)
+            offset = owner.assigned(name)
             place.offset = OFFSET_BEGINNING if offset is None else offset
             self._next[name] = self._fresh[name] = -1 if offset is None else offset
         consumer.incremental_assign(places)
         log.info("partitions taken: %s", ", ".join(f"{p.topic}:{p.partition} from {p.offset}" for p in places))
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        assert self._owner is not None
+        owner = self._told()
         for place in places:
-            self._give(f"{place.topic}:{place.partition}", self._owner.revoked)
+            self._give(f"{place.topic}:{place.partition}", owner.revoked)
         consumer.incremental_unassign(places)
 
     def _lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        assert self._owner is not None
+        owner = self._told()
         for place in places:
-            self._give(f"{place.topic}:{place.partition}", self._owner.lost)
+            self._give(f"{place.topic}:{place.partition}", owner.lost)
         consumer.incremental_unassign(places)
 
     def _give(self, name: str, tell: Any) -> None:
@@ -178,7 +184,8 @@ def _by_partition(messages: Sequence[Message]) -> list[tuple[str, list[Message]]
         messages = _sound(messages)
     found: dict[tuple[str, int], list[Message]] = {}
     end = 0
-    for place, run in itertools.groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
+    places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+    for place, run in itertools.groupby(places):
         begin, end = end, end + len(list(run))
         found.setdefault(place, []).extend(messages[begin:end])
     return [(f"{topic}:{number}", some) for (topic, number), some in found.items()]

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, or_, select, update
 
 from common.delivery import erasures
 from common.delivery.tables import STATE_COLUMNS, TO_SEND, task_block, work_order
-from common.kernel.task import TaskState
+from common.kernel.task import UNSETTLED, TaskState
 from common.kernel.task_block import TaskBlock
 from common.kernel.work_order import WorkOrder, WorkOrderState
 
@@ -62,6 +62,27 @@ _TO_SEND = (
     )
     .order_by(work_order.c.name)
 )
+_MINE = (
+    work_order.c.node == bindparam("of_node"),
+    work_order.c.state.in_(bindparam("in_states", expanding=True)),
+)
+_OVER = (
+    select(work_order)
+    .where(
+        *_MINE,
+        or_(
+            work_order.c.state == int(WorkOrderState.CANCELLED),
+            work_order.c.end_at <= bindparam("now"),
+            work_order.c.start_at <= bindparam("begun_by"),
+        ),
+    )
+    .order_by(work_order.c.name)
+)
+_UNSETTLED = exists().where(
+    task_block.c.work_order == work_order.c.name,
+    or_(*(task_block.c[STATE_COLUMNS[state]] > 0 for state in sorted(UNSETTLED))),
+)
+_SETTLED = select(work_order.c.name).where(*_MINE, ~_UNSETTLED).order_by(work_order.c.name)
 _SENT = update(task_block).where(*_IS_BLOCK).values(sent_at=bindparam("moment"))
 _COUNTS = select(*(func.coalesce(func.sum(task_block.c[name]), 0) for name in STATE_COLUMNS.values())).where(_OF_ORDER)
 _RECEIVED = select(func.coalesce(func.sum(task_block.c.tasks), 0)).where(_OF_ORDER)
@@ -105,6 +126,20 @@ def work_orders_to_send(
     """Those with a task that is open or not answered for, by name. What only awaits receipts costs nothing here."""
     wanted = {"of_node": node, "on": channel, "in_states": [int(state) for state in states]}
     return [_work_order(row) for row in connection.execute(_TO_SEND, wanted)]
+
+
+def work_orders_over(
+    connection: Connection, node: str, states: Collection[WorkOrderState], now: int, begun_by: int
+) -> list[WorkOrder]:
+    """Those cancelled, past their end, or begun by a moment, by name."""
+    wanted = {"of_node": node, "in_states": [int(state) for state in states], "now": now, "begun_by": begun_by}
+    return [_work_order(row) for row in connection.execute(_OVER, wanted)]
+
+
+def settled_orders(connection: Connection, node: str, states: Collection[WorkOrderState]) -> list[str]:
+    """Names of those of which no task that is here can change any more."""
+    wanted = {"of_node": node, "in_states": [int(state) for state in states]}
+    return list(connection.execute(_SETTLED, wanted).scalars())
 
 
 def set_state(connection: Connection, name: str, state: WorkOrderState, version: int | None = None) -> None:

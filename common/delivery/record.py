@@ -43,8 +43,8 @@ def record(
     """Record one outcome (a SendOutcome or NO_ANSWER) for each claimed row, beside receipts that came first.
 
     Unanswered rows stay as they are where the vendor `dedupes`, to be sent again; else they are lost. A message
-    throttled at its second sending may have been taken at its first, so it counts as unanswered. `sent_at`: when the last
-    answer came, in milliseconds.
+    throttled at its second sending may have been taken at its first, so it counts as unanswered. `sent_at`: when the
+    last answer came, in milliseconds.
     """
     block = ledger.load_block(connection, claimed.work_order.name, claimed.block.number)
     if block is None:

@@ -54,6 +54,10 @@ class Runner:
     def ring(self) -> None:
         """A work order, a block or a command arrived."""
         self._swept_at = None
+        self.wake()
+
+    def wake(self) -> None:
+        """There is more to send, and nothing has ended."""
         for lane in self._lanes:
             lane.ring()
 

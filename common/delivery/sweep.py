@@ -21,7 +21,9 @@ LIVE = [state for state, reachable in MOVES.items() if WorkOrderState.COMPLETED 
 def due(connection: Connection, node: str, channels: Mapping[str, Channel], now: int) -> list[tuple[WorkOrder, int]]:
     """The blocks of the node's work orders that may hold a task whose time is up."""
     found: set[tuple[WorkOrder, int]] = set()
-    for order in ledger.work_orders(connection, node=node, states=LIVE):
+    # Nothing was submitted before start_at, so until then plus the time for receipts there is nothing to look for.
+    quickest = min((channel.receipt_hours for channel in channels.values()), default=0)
+    for order in ledger.work_orders_over(connection, node, LIVE, now, now - quickest * 3600):
         if order.channel in channels:
             for state in _states_due(order, channels[order.channel], now):
                 found.update((order, n) for n in ledger.block_numbers(connection, order.name, with_state=state))
@@ -60,12 +62,10 @@ def sweep_block(
 
 def finish_all(connection: Connection, node: str, outlet: Outlet) -> int:
     """Complete every work order of the node that has nothing left to do; answers how many."""
-    orders = ledger.work_orders(connection, node=node, states=LIVE)
-    return sum(settle.finish(connection, order.name, outlet) for order in orders)
+    return sum(settle.finish(connection, name, outlet) for name in ledger.settled_orders(connection, node, LIVE))
 
 
 def _states_due(order: WorkOrder, channel: Channel, now: int) -> list[TaskState]:
-    # Nothing was submitted before start_at, so until then plus the time for receipts there is nothing to look for.
     silent = order.start_at + channel.receipt_hours * 3600 <= now
     states = [TaskState.SUBMITTED, TaskState.SUBMITTING] if silent else []
     return [TaskState.OPEN, *states] if ending(order, now) is not None else states

@@ -81,6 +81,19 @@ policy = Table(
     Column("objection", Text, nullable=False, doc="Why this node could not apply it; empty: it could."),
 )
 
+trigger_document = Table(
+    "trigger_document",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False, doc="Rises over all documents."),
+    Column("name", String(40), nullable=False),
+    Column("document", Text, nullable=False, doc="YAML."),
+    Column("paused", Text, nullable=False, doc="JSON list of rules that do not fire for now."),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("objection", Text, nullable=False, doc="Why this node could not read it; empty: it could."),
+    Index("trigger_document_by_name", "name", "version"),
+)
+
 incarnation = Table(
     "incarnation",
     metadata,

@@ -56,6 +56,17 @@ CHANNELS: dict[str, Channel] = {
         Channel("app_push", "手机营业厅推送", "App push", Level.ONE, ChannelClass.PUSH, 200_000, 1, text_chars_max=200),
         Channel("local_sms", "本地短信", "Local SMS", Level.TWO, ChannelClass.MESSAGE, 200_000, 4, text_chars_max=335),
         Channel("outbound_call", "外呼", "Outbound call", Level.TWO, ChannelClass.CALL, 200_000, 80, receipt_hours=72),
+        Channel(
+            "toolbar",
+            "流量助手条",
+            "Toolbar",
+            Level.TWO,
+            ChannelClass.IN_APP,
+            200_000,
+            1,
+            text_chars_max=100,
+            receipt_hours=24,
+        ),
     )
 }
 

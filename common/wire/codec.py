@@ -21,6 +21,7 @@ from common.kernel.result import Results
 from common.kernel.stop import Stops
 from common.kernel.task import Response, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, open_block
+from common.kernel.trigger_version import TriggerEvent, TriggerVersion
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState
 from common.wire import columns, coordination_codec, decision_codec
 from common.wire.columns import check_bytes, check_rows, malformed
@@ -31,7 +32,17 @@ NAME_CHARS_MAX = 200
 Fields = dict[str, Any]
 """A submessage by field: built in place inside its entry, where a message would be copied."""
 
-Incoming = WorkOrder | TaskBlock | WorkOrderCommand | Stops | OrderRecords | PolicyDocument | Consents | Erasures
+Incoming = (
+    WorkOrder
+    | TaskBlock
+    | WorkOrderCommand
+    | Stops
+    | OrderRecords
+    | PolicyDocument
+    | TriggerVersion
+    | Consents
+    | Erasures
+)
 """What a feed entry holds."""
 Outgoing = (
     Results
@@ -44,6 +55,7 @@ Outgoing = (
     | Decision
     | Retold
     | PolicyEvent
+    | TriggerEvent
     | Consents
     | Erasures
 )
@@ -308,6 +320,7 @@ _SHARED_FIELDS: dict[type, tuple[str, Callable[[Any], Fields]]] = {
 _FEED_FIELDS = _SHARED_FIELDS | {
     WorkOrderCommand: ("command", _command),
     PolicyDocument: ("policy", coordination_codec.policy),
+    TriggerVersion: ("trigger_version", coordination_codec.trigger_version),
 }
 _OUTBOX_FIELDS = _SHARED_FIELDS | {
     TaskBlock: ("task_block", task_block_fields),
@@ -316,6 +329,7 @@ _OUTBOX_FIELDS = _SHARED_FIELDS | {
     PoolChanges: ("pool", _pool),
     WorkOrderEvent: ("work_order_event", _event),
     PolicyEvent: ("policy_event", coordination_codec.policy_event),
+    TriggerEvent: ("trigger_event", coordination_codec.trigger_event),
     Retold: ("retold", coordination_codec.retold),
 }
 _SHARED_READERS: dict[str, Callable[[Any], Any]] = {
@@ -325,12 +339,17 @@ _SHARED_READERS: dict[str, Callable[[Any], Any]] = {
     "erasures": coordination_codec.read_erasures,
     "orders": _read_orders,
 }
-_FEED_READERS = _SHARED_READERS | {"command": _read_command, "policy": coordination_codec.read_policy}
+_FEED_READERS = _SHARED_READERS | {
+    "command": _read_command,
+    "policy": coordination_codec.read_policy,
+    "trigger_version": coordination_codec.read_trigger_version,
+}
 _OUTBOX_READERS = _SHARED_READERS | {
     "results": _read_results,
     "decision": decision_codec.read_decision,
     "pool": _read_pool,
     "work_order_event": _read_event,
     "policy_event": coordination_codec.read_policy_event,
+    "trigger_event": coordination_codec.read_trigger_event,
     "retold": coordination_codec.read_retold,
 }

@@ -1,4 +1,4 @@
-"""Between the messages about coordination (stops, consents, erasures, policies) and the kernel's values."""
+"""Between the messages about coordination (stops, consents, erasures, policies, triggers) and the kernel's values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from common.kernel.erasure import Erasures
 from common.kernel.incarnation import Retold
 from common.kernel.policy import PolicyDocument, PolicyEvent
 from common.kernel.stop import Stops, StopScope
+from common.kernel.trigger_version import TriggerEvent, TriggerVersion
 from common.wire import columns
 from common.wire.columns import check_rows, malformed
 
@@ -98,6 +99,28 @@ def policy_event(value: PolicyEvent) -> Fields:
 
 def read_policy_event(message: uplink_pb2.PolicyEvent) -> PolicyEvent:
     return PolicyEvent(message.version, message.objection)
+
+
+def trigger_version(value: TriggerVersion) -> Fields:
+    return Fields(
+        name=value.name,
+        version=value.version,
+        document=value.document,
+        paused=value.paused,
+        withdrawn=value.withdrawn,
+    )
+
+
+def read_trigger_version(message: feed_pb2.TriggerVersion) -> TriggerVersion:
+    return TriggerVersion(message.version, message.name, message.document, tuple(message.paused), message.withdrawn)
+
+
+def trigger_event(value: TriggerEvent) -> Fields:
+    return Fields(name=value.name, version=value.version, objection=value.objection)
+
+
+def read_trigger_event(message: uplink_pb2.TriggerEvent) -> TriggerEvent:
+    return TriggerEvent(message.name, message.version, message.objection)
 
 
 def retold(value: Retold) -> Fields:

@@ -357,6 +357,7 @@ CHANNELS = {
     "app_push": Channel("push"),
     "local_sms": Channel("message"),
     "outbound_call": Channel("call"),
+    "toolbar": Channel("in_app"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the operators' commands share: asking HQ, reading a file, choosing a language."""
+"""What the operators' commands share: asking HQ, choosing a language."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import grpc
 import grpc.aio
 import typer
 
-from common.kernel.refusal import Fault, Refusal, invalid
-from common.runtime.yaml_source import SOURCE_BYTES_MAX
+from common.kernel.refusal import Fault, Refusal
 from deploy.operator_client import OperatorClient, connect
 
 T = TypeVar("T")
@@ -33,18 +32,6 @@ def ask(operator: Path, question: Callable[[OperatorClient], Awaitable[T]]) -> T
         return asyncio.run(asked())
     except grpc.aio.AioRpcError as error:
         raise _unanswered(operator, error) from error
-
-
-def read(file: Path) -> str:
-    """What an operator wrote, in the size anybody could write."""
-    try:
-        if file.stat().st_size > SOURCE_BYTES_MAX:
-            raise invalid(f"{file} has {file.stat().st_size:,} bytes; {SOURCE_BYTES_MAX:,} are taken. Shorten it")
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise invalid(f"{file}: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise invalid(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 
 
 def _unanswered(operator: Path, error: grpc.aio.AioRpcError) -> Refusal:

@@ -11,7 +11,8 @@ from liandong.campaign.v1 import campaign_pb2 as pb
 from rich.console import Console
 from rich.table import Table
 
-from deploy.cli.ask import OPERATOR, Language, Operator, ask, read
+from common.runtime.text_file import read
+from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.dry_run_view import show as show_dry_run
 from deploy.operator_client import OperatorClient
 from deploy.report_view import show, show_unknown

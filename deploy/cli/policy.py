@@ -15,7 +15,8 @@ from rich.text import Text
 
 from common.delivery.policy_document import parsed
 from common.kernel.province import PROVINCES
-from deploy.cli.ask import OPERATOR, Language, Operator, ask, read
+from common.runtime.text_file import read
+from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.words import word
 from hq.policy_file import check as check_file
 

@@ -15,7 +15,20 @@ from common.runtime.command import run
 from common.runtime.database import Database
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
-from deploy.cli import bench, campaign, check, components, consent, demo, events, people, policy, simulate, why
+from deploy.cli import (
+    bench,
+    campaign,
+    check,
+    components,
+    consent,
+    demo,
+    events,
+    people,
+    policy,
+    simulate,
+    triggers,
+    why,
+)
 from hq import provision
 from hq.__main__ import MIGRATIONS
 from hq.__main__ import app as hq_app
@@ -37,6 +50,7 @@ app.add_typer(people.audience, name="audience")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(consent.app, name="people")
 app.add_typer(policy.app, name="policy")
+app.add_typer(triggers.app, name="triggers")
 app.add_typer(events.app, name="events")
 app.add_typer(bench.app, name="bench")
 app.add_typer(components.app, name="components")

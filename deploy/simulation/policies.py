@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 CHANNELS = ("sms", "app_push", "local_sms", "outbound_call")
+"""Those the simulation uses: one more would make another history of every seed."""
 HOURS = (1, 2, 6, 24)
 """Of the first cap; the second's window is four times as long."""
 DIFFERENT, SHARED_BY = 8, 20

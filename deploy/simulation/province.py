@@ -17,6 +17,7 @@ from deploy.simulation.coroutine import run
 from deploy.simulation.link import Link
 from deploy.simulation.machine import Inline
 from deploy.simulation.node import Node
+from deploy.simulation.policies import CHANNELS as SIMULATED
 from deploy.simulation.source import BSS, Source, follow
 from province import bss_sync, link, policies
 from province.coordinator import Coordinator
@@ -35,7 +36,7 @@ ASK_AGAIN_SECONDS = 900.0
 
 class Province(Node):
     def __init__(self, world: World, code: str, hq: Headquarters) -> None:
-        super().__init__(world, code, {n: c for n, c in CHANNELS.items() if c.level is Level.TWO})
+        super().__init__(world, code, {n: CHANNELS[n] for n in SIMULATED if CHANNELS[n].level is Level.TWO})
         self.inbox = Inbox(self.channels)
         self.orders = Source[OrderRecords](f"{BSS}{code}", "orders")
         self.pool = Source[Any](f"{BSS}{code}", "pool")

@@ -89,7 +89,7 @@ def _purpose(world: World) -> str:
 def _shares(world: World) -> tuple[Share, ...]:
     """Each person on one channel, of HQ's or of the home province's."""
     random = world.random
-    channels = random.sample(sorted(CHANNELS), random.randint(1, 2))
+    channels = random.sample(sorted(policies.CHANNELS), random.randint(1, 2))
     chosen: dict[tuple[str, str], list[int]] = {}
     for person in world.people:
         if random.random() < 0.7:

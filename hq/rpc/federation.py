@@ -377,7 +377,7 @@ def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
 
 
 PAYLOADS = {
-    "control": ("stops", "work_order_event", "consents", "erasures", "policy_event"),
+    "control": ("stops", "work_order_event", "consents", "erasures", "policy_event", "trigger_event"),
     "results": ("results", "work_order", "task_block", "retold", "decision"),
     "orders": ("orders",),
     "pool": ("pool",),

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, Table, select
 
 from common.courier import log
-from common.delivery import consents, erasures, ledger, order_pages, policies, stops
+from common.delivery import consents, erasures, ledger, order_pages, policies, stops, triggers
 from common.delivery.tables import consent, erasure, stop
 from common.kernel.columns import Keys, Rows
 from common.kernel.consent import Consents
@@ -100,6 +100,8 @@ def _control_pieces(connection: Connection, province: str) -> Iterator[Piece]:
     newest = policies.newest(connection)
     if newest is not None:
         yield _constant(newest)
+    for said in triggers.newest(connection):
+        yield _constant(said)
     yield from _key_pieces(connection, stop, stops.stops_between, BLOCK_ROWS // 2)
     yield from _key_pieces(connection, consent, consents.consents_between, CONSENT_ROWS // 2)
     yield from _key_pieces(connection, erasure, erasures.erasures_between, BLOCK_ROWS // 2)

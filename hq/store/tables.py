@@ -22,6 +22,17 @@ province = Table(
     Column("policy_before", Integer, nullable=False, server_default="0", doc="None older was in force there lately."),
 )
 
+trigger_standing = Table(
+    "trigger_standing",
+    metadata,
+    Column("province", String(2), primary_key=True),
+    Column("name", String(40), primary_key=True, doc="Of a trigger document."),
+    Column("version", Integer, nullable=False, doc="The newest in force there; 0: none yet."),
+    Column("heard", Integer, nullable=False, doc="The newest it ever told of, in force or not."),
+    Column("objection", Text, nullable=False, doc="Why a newer one is not."),
+)
+"""What each province made of the trigger documents it was sent."""
+
 campaign = Table(
     "campaign",
     metadata,

@@ -22,11 +22,15 @@ from common.kernel.result import Results
 from common.kernel.stop import Stops
 from common.kernel.task import UNSETTLED, TaskEvent, TaskReason
 from common.kernel.task_block import BLOCK_ROWS, TaskBlock, advance
+from common.kernel.trigger_version import TriggerEvent
 from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.wire import codec
 from hq.results import belongs, mirror, settled
-from hq.store import feed, policies, provinces, retelling, sources
+from hq.store import feed, policies, provinces, retelling, sources, triggers
 from hq.store.retelling import not_yours, own_work_order
+
+Told = Stops | Consents | Erasures | PoolChanges | PolicyEvent | TriggerEvent
+"""What belongs to no work order."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing
         if isinstance(value, OrderRecords):
             sources.claim(connection, province, value.source_systems)
             orders.put_orders(connection, value, now)
-        elif isinstance(value, Stops | Consents | Erasures | PoolChanges | PolicyEvent):
+        elif isinstance(value, Told):
             told.update(_told(connection, province, value, now))
         elif isinstance(value, WorkOrder):
             retelling.take_work_order(connection, province, value, forgot)
@@ -77,14 +81,15 @@ def _of_work_order(
         _event(connection, own_work_order(connection, province, value.work_order), value, now)
 
 
-def _told(
-    connection: Connection, province: str, value: Stops | Consents | Erasures | PoolChanges | PolicyEvent, now: int
-) -> list[str]:
+def _told(connection: Connection, province: str, value: Told, now: int) -> list[str]:
     """The provinces whose control feed grew."""
     if isinstance(value, PoolChanges):
         return _pool(connection, province, value, now)
     if isinstance(value, PolicyEvent):
         policies.heard(connection, province, value, now)
+        return []
+    if isinstance(value, TriggerEvent):
+        triggers.heard(connection, province, value)
         return []
     return feed.tell(connection, _taken(connection, province, value, now), now, but=province)
 

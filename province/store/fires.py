@@ -42,11 +42,11 @@ _COUNTS = (
 def waves(connection: Connection, rules: Sequence[str]) -> dict[str, int]:
     """The last wave of each rule; until the transaction ends nobody else hands over any of them."""
     wanted = {"rules": sorted(set(rules))}
-    found = dict(connection.execute(_WAVES, wanted).tuples().all())
+    found = {row.rule: row.last for row in connection.execute(_WAVES, wanted)}
     if len(found) < len(wanted["rules"]):
         new = [rule for rule in wanted["rules"] if rule not in found]
         bulk.insert_new(connection, trigger_wave, {"rule": new, "last": [0] * len(new)})
-        found = dict(connection.execute(_WAVES, wanted).tuples().all())
+        found = {row.rule: row.last for row in connection.execute(_WAVES, wanted)}
     return found
 
 

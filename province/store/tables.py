@@ -57,6 +57,17 @@ local_request = Table(
 )
 """Contacts this province asks for itself, from the moment they are asked to their admission."""
 
+local_trigger = Table(
+    "local_trigger",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False, doc="Rises over all of them; rows stay."),
+    Column("name", String(40), nullable=False),
+    Column("document", Text, nullable=False, doc="YAML."),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""Trigger documents of the province's own; HQ never hears of them."""
+
 meeting = Table(
     "meeting",
     metadata,

@@ -1,4 +1,4 @@
-"""Checkpoints: all that is known of a partition and where to go on, in one file that is there whole or not at all.
+"""Checkpoints: all that is known of a partition and where to go on, in one file that is whole or not at all.
 
 The file, little endian: 8s "LDCKPT1\\n", u32 bytes of the header, the header (JSON), each column's bytes in the
 header's order, u32 CRC-32 of everything before it. The one before is kept as `.previous`: any older one is as right,
@@ -130,7 +130,7 @@ def _pieces(checkpoint: Checkpoint) -> Iterator[bytes | memoryview]:
     yield MAGIC + _LENGTH.pack(len(raw)) + raw
     for rule in checkpoint.rules:
         for column in rule.columns.values():
-            view = memoryview(np.ascontiguousarray(column).reshape(-1).view(np.uint8))
+            view = memoryview(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
             for begin in range(0, len(view), PIECE_BYTES):
                 yield view[begin : begin + PIECE_BYTES]
 

@@ -179,7 +179,7 @@ class Engine:
         }
 
     def _polled(self, stretch: Stretch) -> _Polled | None:
-        """What of it has not been polled before. While there is much to do, one batch is decoded as another is counted."""
+        """What of it has not been polled before. With much to do, one batch is decoded as another is counted."""
         held = self._held.get(stretch.partition)
         if held is None:
             return None

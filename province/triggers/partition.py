@@ -1,4 +1,4 @@
-"""One partition as an engine holds it: what each rule counted of it, how far it has come, and the sums that close."""
+"""One partition as an engine holds it: what each rule has counted, how far it has come, and the sums that close."""
 
 from __future__ import annotations
 

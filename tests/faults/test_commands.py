@@ -18,6 +18,7 @@ from hq import provision as hq_provision
 from province import provision as province_provision
 from tests.faults.points import points
 from tests.faults.processes import Nursery, Processes
+from tests.triggers.documents import document
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -43,12 +44,15 @@ async def _commands(root: Path, armed: tuple[str, ...]) -> set[str]:
     nursery = Nursery()
     await nursery.open()
     processes = Processes(nursery, root)
-    hq, liandong = str(root / "hq" / "hq.toml"), ["-m", "deploy.cli.root"]
+    hq, province = str(root / "hq" / "hq.toml"), str(root / "45" / "province.toml")
+    liandong = ["-m", "deploy.cli.root"]
     try:
         for name, arguments in {
             "migrate": ["-m", "hq", "migrate", "--config", hq],
             "enroll": [*liandong, "province", "enroll", str(root / "45" / "province.csr"), "--hq", hq, "--out",
                        str(root / "45")],
+            "ready": ["-m", "province", "migrate", "--config", province],
+            "rules": ["-m", "province", "triggers", "apply", str(root / "own.yaml"), "--config", province],
             "people": [*liandong, "import", "subscribers", str(root / "people.parquet"), "--config", hq],
             "orders": [*liandong, "import", "orders", str(root / "orders.csv"), "--config", hq],
         }.items():  # fmt: skip
@@ -67,6 +71,7 @@ def _files(root: Path) -> None:
     people = pa.table({"msisdn": numbers, "province": np.full(PEOPLE, 45, np.int16), "band": np.arange(PEOPLE) % 10})
     parquet.write_table(people, root / "people.parquet")
     (root / "orders.csv").write_text(ORDERS, encoding="utf-8")
+    (root / "own.yaml").write_text(document("local-surge"), encoding="utf-8")
 
 
 def _kept(root: Path) -> dict[str, Any]:
@@ -79,5 +84,6 @@ def _kept(root: Path) -> dict[str, Any]:
         "numbers": motion.query(store, "SELECT subscriber_key, msisdn FROM vault ORDER BY 1"),
         "orders": motion.query(store, "SELECT order_number, revision FROM order_record ORDER BY 1"),
         "told": motion.query(store, "SELECT peer, stream, head FROM log"),
+        "rules": motion.query(root / "45" / "data" / "province.db", "SELECT version, name FROM local_trigger"),
         "people": (snapshots.versions(), latest.sha256, latest.rows),
     }

@@ -1,4 +1,4 @@
-"""Every durable step has a failpoint before and after it, and somewhere a process dies at each of them."""
+"""Every durable step has a failpoint on either side; a process dies at each, but for the trigger engine's."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from deploy.local.federation import HQ, NODES, PROVINCES, Local, Offer, World, c
 from deploy.local.link import Link
 from deploy.operator_client import OperatorClient, connect
 from tests.faults.processes import Nursery, Processes
+from tests.triggers.documents import document
 
 DAY = 86_400
 HOUR = 3_600
@@ -95,6 +96,7 @@ class Federation:
         self.forgotten: set[str] = set()
         """Campaigns that came after the backups which all nodes were restored from: nobody knows what was said then."""
         self._engines: dict[str, Engine] = {}
+        self._ruled = set[int]()
 
     async def open(self, birth: tuple[str, ...] = ()) -> None:
         """Lay everything out, fill the stores, and start all processes. Nodes die at the points of `birth`."""
@@ -174,7 +176,17 @@ class Federation:
         await self.insist(lambda: self.hq.approve(name, applied.campaign.version))
         self.approved.append(name)
         await self.insist(lambda: self.hq.apply_policy(_policy(self.day)))
+        await self._change_rules()
         return name
+
+    async def _change_rules(self) -> None:
+        """Another trigger document every day, paused, resumed and, the one of the day before, withdrawn."""
+        await self.insist(lambda: self.hq.apply_triggers(f"day-{self.day}", document(f"rule-{self.day}")))
+        await self.insist(lambda: self.hq.pause_trigger(f"rule-{self.day}"))
+        await self.insist(lambda: self.hq.resume_trigger(f"rule-{self.day}"))
+        if self.day - 1 in self._ruled:
+            await self.insist(lambda: self.hq.withdraw_triggers(f"day-{self.day - 1}"))
+        self._ruled.add(self.day)
 
     async def ask_locally(self, name: str) -> None:
         """Each province asks, twice, for contacts on its own account, with an eye to HQ's where its own are used up."""

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from liandong.campaign.v1 import coordination_pb2 as operators
+from liandong.campaign.v1 import trigger_pb2 as rules
 from liandong.channel.v1 import channel_pb2 as vendors
 from liandong.federation.v1 import feed_pb2, grant_pb2, uplink_pb2
 from liandong.types.v1 import reason_pb2, task_pb2
@@ -18,11 +19,14 @@ from common.wire import faults, tls
 from deploy.local.federation import HQ
 from tests.isolation.contracts import ABSENT, OWN, message_class, methods, wire_name
 from tests.isolation.world import MINE, NOW, SECONDS, THEIRS, Isolation
+from tests.triggers.documents import NEWER_KEY, document
 
 pytestmark = pytest.mark.slow
 PROVINCE, OPERATOR = tls.Identity("province", MINE), tls.Identity("operator", "admin")
 ANSWERS = {wire_name(method): message_class(method.output_type) for method in methods()}
 APPLY, RECORD = (f"/liandong.campaign.v1.CoordinationService/{name}" for name in ("ApplyPolicy", "RecordConsents"))
+TRIGGERS = "/liandong.campaign.v1.TriggerService/"
+APPLY_TRIGGERS = f"{TRIGGERS}ApplyTriggers"
 APPEND, ACQUIRE = "/liandong.federation.v1.UplinkService/Append", "/liandong.federation.v1.GrantService/AcquireGrants"
 RECEIPTS = "/liandong.channel.v1.ChannelCallbackService/ReportReceipts"
 DAY = 86_400
@@ -92,6 +96,37 @@ def policy(**cap: Any) -> operators.ApplyPolicyRequest:
 def test_a_policy_that_cannot_be_kept(as_: Callable[..., Any], wrong: dict[str, Any]) -> None:
     with as_(OPERATOR) as hq:
         assert hq.refused(APPLY, policy(**wrong)) == "POLICY_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("scenes", "rules: 3\n"),
+        ("scenes", ""),
+        ("scenes", "\x00"),
+        ("scenes", document("data-80") + NEWER_KEY),
+        ("scenes", document("local-surge")),
+    ],
+)
+def test_trigger_rules_that_cannot_be_read(as_: Callable[..., Any], name: str, wrong: str) -> None:
+    with as_(OPERATOR) as hq:
+        request = rules.ApplyTriggersRequest(name=name, document_yaml=wrong)
+        assert hq.refused(APPLY_TRIGGERS, request) == "TRIGGER_INVALID"
+
+
+@pytest.mark.parametrize("name", ["", "../scenes", "x" * 1_000])
+def test_a_trigger_document_without_a_plain_name(as_: Callable[..., Any], name: str) -> None:
+    with as_(OPERATOR) as hq:
+        request = rules.ApplyTriggersRequest(name=name, document_yaml=document("data-80"))
+        assert hq.refused(APPLY_TRIGGERS, request) == "ARGUMENT_INVALID"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 1_000, "'; DROP TABLE vault; --"])
+def test_a_rule_or_document_that_nobody_has(as_: Callable[..., Any], name: str) -> None:
+    with as_(OPERATOR) as hq:
+        assert hq.refused(f"{TRIGGERS}PauseTriggerRule", rules.PauseTriggerRuleRequest(rule=name)) == "NOT_FOUND"
+        assert hq.refused(f"{TRIGGERS}ResumeTriggerRule", rules.ResumeTriggerRuleRequest(rule=name)) == "NOT_FOUND"
+        assert hq.refused(f"{TRIGGERS}WithdrawTriggers", rules.WithdrawTriggersRequest(name=name)) == "NOT_FOUND"
 
 
 def consent(**fields: Any) -> operators.RecordConsentsRequest:

@@ -270,6 +270,8 @@ class Isolation:
             "request_id": f"request-{CANARY}",
             "source_systems": f"bss-{CANARY}",
             "order_numbers": f"N {CANARY}",
+            "trigger_event.name": f"scenes-{CANARY}",
+            "trigger_standing.name": f"scenes-{CANARY}",
             "province": THEIRS,
             "fence": NOW + 5_000_000,
             "chain": self._their_place.chain,
@@ -309,7 +311,8 @@ def _planted(column: Column[Any], foreign: Mapping[str, Any]) -> Any:
         "observed_at": NOW - 1_000,
     }
     kind = column.type.python_type
-    value = named.get(column.name, foreign.get(column.name, CANARY if kind is str else PLANTED))
+    usual = foreign.get(column.name, CANARY if kind is str else PLANTED)
+    value = named.get(column.name, foreign.get(f"{column.table.name}.{column.name}", usual))
     if kind is bytes:
         return CANARY.encode()
     if kind is bool:
@@ -376,6 +379,7 @@ def _own(work_order: str, local: str, key: int) -> dict[str, Any]:
         "source_system_refs": 0,
         "work_order_refs": 0,
         "policy_version": 0,
+        "trigger_event.name": "scenes",
         **dict.fromkeys(
             ("submitted_at", "settled_at", "stopped_at", "erased_at", "changed_at", "accepted_at", "decided_at"),
             NOW - 50,

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection, delete
 
 from common.courier.tables import log_entry
-from common.delivery import decisions, ledger, policies, replay, spends, vault
+from common.delivery import decisions, ledger, policies, replay, spends, sweep, vault
 from common.delivery.facts import terms_of
 from common.kernel.budget import spent
+from common.kernel.channel import CHANNELS
 from common.kernel.decision import remade
 from common.kernel.order import PoolChange
 from common.kernel.pool import PoolChanges
@@ -233,6 +234,18 @@ def test_books_of_another_policy_decide_nothing(
         assert not ledger.work_orders(connection)
 
 
+def test_who_is_asked_for_too_late_takes_no_contact_from_others(node: Node, request_for: RequestFor) -> None:
+    node.ask(request_for("a", [3, 5], priority=90, end_at=NOW), request_for("b", [3, 5]))
+    node.admit()
+    assert (node.outcome("a").denied, node.outcome("b").granted) == ({"validity_over": 2}, 2)
+    with node.store.transaction() as connection:
+        channels = {"local_sms": CHANNELS["local_sms"]}
+        for order, number in sweep.due(connection, CODE, channels, NOW):
+            sweep.sweep_block(connection, order, number, NOW, channels["local_sms"], (), node.outlet)
+        told = replay.replay_all(connection, CODE, ledger.work_orders(connection), at_issue=False)
+    assert (node.reasons("a"), told["differences"]) == ([TaskReason.VALIDITY_OVER] * 2, 0)
+
+
 def test_what_waits_in_a_backup_is_not_decided_once_more(node: Node, request_for: RequestFor) -> None:
     node.ask(request_for("a", [3]))
     node.admit()
@@ -292,8 +305,10 @@ def test_each_decision_made_again_is_what_the_ledger_holds(node: Node, request_f
     for step in range(6):
         asked = (np.unique(dice.integers(0, 60, 40)) for _ in range(3))
         priorities = dice.integers(0, 3, 3).tolist()
-        node.ask(*(request_for(f"r{step}-{n}", keys, priority=priorities[n]) for n, keys in enumerate(asked)))
-        node.admit(NOW + step * 7 * 3600)
+        now = NOW + step * 7 * 3600
+        terms = [{"priority": priority, "end_at": now + DAY} for priority in priorities]
+        node.ask(*(request_for(f"r{step}-{n}", keys, **terms[n]) for n, keys in enumerate(asked)))
+        node.admit(now)
     with node.store.snapshot() as connection:
         policy = policies.in_force(connection)
         for order in ledger.work_orders(connection):

@@ -90,8 +90,10 @@ Log = list[list[Record]]
 
 BAD = (
     b"{", b"", b"[]", b'{"specversion":"1.0"}', b"\xff\xfe", b"null",
-    b'{"specversion":"1.0","id":"1","source":"s","type":"liandong.nonsense.v1","subject":"1",'
-    b'"time":"2026-03-01T00:00:00Z"}',
+    (
+        b'{"specversion":"1.0","id":"1","source":"s","type":"liandong.nonsense.v1","subject":"1",'
+        b'"time":"2026-03-01T00:00:00Z"}'
+    ),
 )  # fmt: skip
 
 

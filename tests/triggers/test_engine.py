@@ -1,4 +1,4 @@
-"""The engine over a journal, in this process: cuts, restarts from any checkpoint, sums that close, rules that change."""
+"""The engine over a journal, in this process: cuts, restarts from any checkpoint, sums that close, changed rules."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def test_the_sums_close_and_every_dead_letter_is_kept_with_its_reason(log: Log, 
     box = DeadLetterBox(tmp_path / "checkpoints")
     assert sum(box.by_reason().values()) == sum(each["counts"]["dead"] for each in told.values())
     assert {DeadReason.TRUNCATED, DeadReason.FAR_FUTURE, DeadReason.TIME_INVALID, DeadReason.WRONG_TYPE,
-            DeadReason.OUT_OF_RANGE, DeadReason.FIELD_MISSING, DeadReason.UNKNOWN_TYPE} <= set(box.by_reason())  # fmt: skip
+            DeadReason.OUT_OF_RANGE, DeadReason.FIELD_MISSING, DeadReason.UNKNOWN_TYPE,
+        } <= set(box.by_reason())  # fmt: skip
     assert all(each.letter.why for each in box.newest(100))
     box.close()
 

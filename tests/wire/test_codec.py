@@ -24,6 +24,7 @@ from common.kernel.result import Results
 from common.kernel.stop import Stops, StopScope
 from common.kernel.task import Response, TaskReason, TaskState
 from common.kernel.task_block import TaskBlock, open_block
+from common.kernel.trigger_version import TriggerEvent, TriggerVersion
 from common.kernel.work_order import WorkOrder, WorkOrderCommand, WorkOrderEvent, WorkOrderState
 from common.wire import codec, columns
 
@@ -99,6 +100,8 @@ work_orders = st.builds(WorkOrder, names, names, counts, names, st.just("45"), n
                         states, counts, names, st.booleans(), st.booleans(), keys, names, counts)  # fmt: skip
 policies = st.builds(PolicyDocument, counts, names)
 policy_events = st.builds(PolicyEvent, counts, names)
+trigger_versions = st.builds(TriggerVersion, counts, names, names, st.lists(names).map(tuple), st.booleans())
+trigger_events = st.builds(TriggerEvent, names, counts, names)
 retold = st.builds(Retold, keys)
 commands = st.builds(WorkOrderCommand, names, states, counts)
 events = st.builds(WorkOrderEvent, names, states, names)
@@ -110,13 +113,14 @@ def same(one: Any, other: Any) -> bool:
 
 
 @given(st.one_of(results(), orders(), stops(), pool(), events, work_orders, blocks(), consents(), erasures(),
-                 policy_events, retold))  # fmt: skip
+                 policy_events, trigger_events, retold))  # fmt: skip
 def test_what_goes_up_comes_out_as_it_went_in(value: Any) -> None:
     entry = uplink_pb2.OutboxEntry.FromString(codec.outbox_entry(value))
     assert same(codec.read_outbox_entry(entry, "45"), value)
 
 
-@given(st.one_of(blocks(), orders(), stops(), work_orders, commands, policies, consents(), erasures()))
+@given(st.one_of(blocks(), orders(), stops(), work_orders, commands, policies, trigger_versions, consents(),
+                 erasures()))  # fmt: skip
 def test_what_goes_down_comes_out_as_it_went_in(value: Any) -> None:
     entry = feed_pb2.FeedEntry.FromString(codec.feed_entry(value))
     assert same(codec.read_feed_entry(entry, "45"), value)

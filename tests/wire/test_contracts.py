@@ -108,6 +108,14 @@ MESSAGES: dict[str, Any] = {
                 work_order="spring/1/local_sms/45", state=feed_pb2.WORK_ORDER_STATE_PAUSED, version=2)),
         ])
     ),
+    "WatchFeedResponse.trigger_versions": feed_pb2.WatchFeedResponse(
+        batch=feed_pb2.FeedBatch(entries=[
+            feed_pb2.FeedEntry(cursor=6, chain=10, trigger_version=feed_pb2.TriggerVersion(
+                name="scenes", version=3, document="rules: []\n", paused=["data-80", "流量"])),
+            feed_pb2.FeedEntry(cursor=7, chain=11, trigger_version=feed_pb2.TriggerVersion(
+                name="national", version=4, withdrawn=True)),
+        ])
+    ),
     "WatchFeedResponse.progress": feed_pb2.WatchFeedResponse(
         progress=feed_pb2.FeedProgress(head_cursor=9, server_time=Timestamp(seconds=1790000000))
     ),
@@ -126,6 +134,14 @@ MESSAGES: dict[str, Any] = {
             uplink_pb2.OutboxEntry(sequence=4, pool=POOL, chain=8),
             uplink_pb2.OutboxEntry(sequence=5, chain=9, work_order_event=uplink_pb2.WorkOrderEvent(
                 work_order="spring/1/local_sms/45", state=feed_pb2.WORK_ORDER_STATE_REJECTED, detail="无此渠道")),
+        ],
+    ),
+    "AppendRequest.trigger_events": uplink_pb2.AppendRequest(
+        fence=1, stream=uplink_pb2.OUTBOX_STREAM_CONTROL, epoch=1, entries=[
+            uplink_pb2.OutboxEntry(sequence=1, chain=5, trigger_event=uplink_pb2.TriggerEvent(
+                name="scenes", version=3, objection="line 1: 无此键")),
+            uplink_pb2.OutboxEntry(sequence=2, chain=6, trigger_event=uplink_pb2.TriggerEvent(
+                name="national", version=4)),
         ],
     ),
     "AppendResponse": uplink_pb2.AppendResponse(epoch=1, committed_sequence=5, chain=9, pause=Duration(nanos=5)),

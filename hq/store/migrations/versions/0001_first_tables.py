@@ -224,6 +224,27 @@ def upgrade() -> None:
         postgresql_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
     )
     op.create_table(
+        "trigger_document",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("paused", sa.Text(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_index("trigger_document_by_name", "trigger_document", ["name", "version"], unique=False)
+    op.create_table(
+        "trigger_standing",
+        sa.Column("province", sa.String(length=2), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("heard", sa.Integer(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("province", "name"),
+    )
+    op.create_table(
         "vault",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("msisdn", sa.BigInteger(), nullable=False),

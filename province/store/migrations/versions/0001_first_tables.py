@@ -109,6 +109,15 @@ def upgrade() -> None:
     )
     op.create_index("local_request_by_state", "local_request", ["state", "asked_at"], unique=False)
     op.create_table(
+        "local_trigger",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_table(
         "log",
         sa.Column("peer", sa.String(length=16), nullable=False),
         sa.Column("stream", sa.String(length=32), nullable=False),
@@ -241,6 +250,18 @@ def upgrade() -> None:
         sa.Column("last", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("rule"),
     )
+    op.create_table(
+        "trigger_document",
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("paused", sa.Text(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("objection", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version"),
+    )
+    op.create_index("trigger_document_by_name", "trigger_document", ["name", "version"], unique=False)
     op.create_table(
         "vault",
         sa.Column("subscriber_key", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -115,7 +115,7 @@ class FeedReset(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., snapshot_cursor: _Optional[int] = ..., snapshot_entries: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class FeedEntry(_message.Message):
-    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders", "policy", "consents", "erasures", "chain")
+    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders", "policy", "consents", "erasures", "trigger_version", "chain")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
     TASK_BLOCK_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class FeedEntry(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     CONSENTS_FIELD_NUMBER: _ClassVar[int]
     ERASURES_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_VERSION_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     cursor: int
     work_order: WorkOrder
@@ -135,8 +136,9 @@ class FeedEntry(_message.Message):
     policy: Policy
     consents: ConsentBlock
     erasures: ErasureBlock
+    trigger_version: TriggerVersion
     chain: int
-    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., consents: _Optional[_Union[ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[ErasureBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
+    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., consents: _Optional[_Union[ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[ErasureBlock, _Mapping]] = ..., trigger_version: _Optional[_Union[TriggerVersion, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class CommitFeedRequest(_message.Message):
     __slots__ = ("fence", "topic", "epoch", "through_cursor", "chain")
@@ -271,3 +273,17 @@ class ErasureBlock(_message.Message):
     erased_at: _containers.RepeatedScalarFieldContainer[int]
     lifted: _containers.RepeatedScalarFieldContainer[bool]
     def __init__(self, subscriber_keys: _Optional[_Iterable[int]] = ..., erased_at: _Optional[_Iterable[int]] = ..., lifted: _Optional[_Iterable[bool]] = ...) -> None: ...
+
+class TriggerVersion(_message.Message):
+    __slots__ = ("name", "version", "document", "paused", "withdrawn")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    document: str
+    paused: _containers.RepeatedScalarFieldContainer[str]
+    withdrawn: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., document: _Optional[str] = ..., paused: _Optional[_Iterable[str]] = ..., withdrawn: _Optional[bool] = ...) -> None: ...

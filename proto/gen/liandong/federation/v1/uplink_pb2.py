@@ -30,31 +30,33 @@ from liandong.types.v1 import reason_pb2 as liandong_dot_types_dot_v1_dot_reason
 from liandong.types.v1 import task_pb2 as liandong_dot_types_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#liandong/federation/v1/uplink.proto\x12\x16liandong.federation.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!liandong/federation/v1/feed.proto\x1a\x1dliandong/types/v1/order.proto\x1a\x1cliandong/types/v1/pool.proto\x1a\x1eliandong/types/v1/reason.proto\x1a\x1cliandong/types/v1/task.proto\"\x99\x01\n\rAppendRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x34\n\x06stream\x18\x02 \x01(\x0e\x32$.liandong.federation.v1.OutboxStream\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x34\n\x07\x65ntries\x18\x04 \x03(\x0b\x32#.liandong.federation.v1.OutboxEntry\"\xd3\x05\n\x0bOutboxEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x36\n\x07results\x18\x02 \x01(\x0b\x32#.liandong.federation.v1.ResultBlockH\x00\x12/\n\x06orders\x18\x03 \x01(\x0b\x32\x1d.liandong.types.v1.OrderBlockH\x00\x12\x32\n\x05stops\x18\x04 \x01(\x0b\x32!.liandong.federation.v1.StopBlockH\x00\x12\x42\n\x10work_order_event\x18\x05 \x01(\x0b\x32&.liandong.federation.v1.WorkOrderEventH\x00\x12,\n\x04pool\x18\x06 \x01(\x0b\x32\x1c.liandong.types.v1.PoolBlockH\x00\x12\x37\n\nwork_order\x18\x08 \x01(\x0b\x32!.liandong.federation.v1.WorkOrderH\x00\x12\x37\n\ntask_block\x18\t \x01(\x0b\x32!.liandong.federation.v1.TaskBlockH\x00\x12\x30\n\x06retold\x18\n \x01(\x0b\x32\x1e.liandong.federation.v1.RetoldH\x00\x12\x34\n\x08\x64\x65\x63ision\x18\x0e \x01(\x0b\x32 .liandong.federation.v1.DecisionH\x00\x12;\n\x0cpolicy_event\x18\x0b \x01(\x0b\x32#.liandong.federation.v1.PolicyEventH\x00\x12\x38\n\x08\x63onsents\x18\x0c \x01(\x0b\x32$.liandong.federation.v1.ConsentBlockH\x00\x12\x38\n\x08\x65rasures\x18\r \x01(\x0b\x32$.liandong.federation.v1.ErasureBlockH\x00\x12\r\n\x05\x63hain\x18\x07 \x01(\x04\x42\t\n\x07payload\"t\n\x0e\x41ppendResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x1a\n\x12\x63ommitted_sequence\x18\x02 \x01(\x04\x12(\n\x05pause\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\"\xee\x01\n\x0bResultBlock\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x13\n\x0btask_deltas\x18\x02 \x03(\r\x12,\n\x06states\x18\x03 \x03(\x0e\x32\x1c.liandong.types.v1.TaskState\x12.\n\x07reasons\x18\x04 \x03(\x0e\x32\x1d.liandong.types.v1.TaskReason\x12.\n\tresponses\x18\x05 \x03(\x0e\x32\x1b.liandong.types.v1.Response\x12\x14\n\x0csubmitted_at\x18\x06 \x03(\r\x12\x12\n\nsettled_at\x18\x07 \x03(\r\"k\n\x0eWorkOrderEvent\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.liandong.federation.v1.WorkOrderState\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xab\x01\n\x08\x44\x65\x63ision\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x14\n\x0c\x62lock_number\x18\x02 \x01(\r\x12\r\n\x05stage\x18\x03 \x01(\t\x12\x0b\n\x03run\x18\x04 \x01(\r\x12\x12\n\ndecided_at\x18\x05 \x01(\r\x12\x16\n\x0epolicy_version\x18\x06 \x01(\r\x12\x0e\n\x06rivals\x18\x07 \x03(\t\x12\r\n\x05\x66\x61\x63ts\x18\x08 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\t \x01(\x0c\"\x1d\n\x06Retold\x12\x13\n\x0bincarnation\x18\x01 \x01(\x04\"1\n\x0bPolicyEvent\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x11\n\tobjection\x18\x02 \x01(\t*\x95\x01\n\x0cOutboxStream\x12\x1d\n\x19OUTBOX_STREAM_UNSPECIFIED\x10\x00\x12\x19\n\x15OUTBOX_STREAM_CONTROL\x10\x01\x12\x19\n\x15OUTBOX_STREAM_RESULTS\x10\x02\x12\x18\n\x14OUTBOX_STREAM_ORDERS\x10\x03\x12\x16\n\x12OUTBOX_STREAM_POOL\x10\x04\x32h\n\rUplinkService\x12W\n\x06\x41ppend\x12%.liandong.federation.v1.AppendRequest\x1a&.liandong.federation.v1.AppendResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#liandong/federation/v1/uplink.proto\x12\x16liandong.federation.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!liandong/federation/v1/feed.proto\x1a\x1dliandong/types/v1/order.proto\x1a\x1cliandong/types/v1/pool.proto\x1a\x1eliandong/types/v1/reason.proto\x1a\x1cliandong/types/v1/task.proto\"\x99\x01\n\rAppendRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12\x34\n\x06stream\x18\x02 \x01(\x0e\x32$.liandong.federation.v1.OutboxStream\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x34\n\x07\x65ntries\x18\x04 \x03(\x0b\x32#.liandong.federation.v1.OutboxEntry\"\x92\x06\n\x0bOutboxEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x36\n\x07results\x18\x02 \x01(\x0b\x32#.liandong.federation.v1.ResultBlockH\x00\x12/\n\x06orders\x18\x03 \x01(\x0b\x32\x1d.liandong.types.v1.OrderBlockH\x00\x12\x32\n\x05stops\x18\x04 \x01(\x0b\x32!.liandong.federation.v1.StopBlockH\x00\x12\x42\n\x10work_order_event\x18\x05 \x01(\x0b\x32&.liandong.federation.v1.WorkOrderEventH\x00\x12,\n\x04pool\x18\x06 \x01(\x0b\x32\x1c.liandong.types.v1.PoolBlockH\x00\x12\x37\n\nwork_order\x18\x08 \x01(\x0b\x32!.liandong.federation.v1.WorkOrderH\x00\x12\x37\n\ntask_block\x18\t \x01(\x0b\x32!.liandong.federation.v1.TaskBlockH\x00\x12\x30\n\x06retold\x18\n \x01(\x0b\x32\x1e.liandong.federation.v1.RetoldH\x00\x12\x34\n\x08\x64\x65\x63ision\x18\x0e \x01(\x0b\x32 .liandong.federation.v1.DecisionH\x00\x12;\n\x0cpolicy_event\x18\x0b \x01(\x0b\x32#.liandong.federation.v1.PolicyEventH\x00\x12=\n\rtrigger_event\x18\x0f \x01(\x0b\x32$.liandong.federation.v1.TriggerEventH\x00\x12\x38\n\x08\x63onsents\x18\x0c \x01(\x0b\x32$.liandong.federation.v1.ConsentBlockH\x00\x12\x38\n\x08\x65rasures\x18\r \x01(\x0b\x32$.liandong.federation.v1.ErasureBlockH\x00\x12\r\n\x05\x63hain\x18\x07 \x01(\x04\x42\t\n\x07payload\"t\n\x0e\x41ppendResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x1a\n\x12\x63ommitted_sequence\x18\x02 \x01(\x04\x12(\n\x05pause\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\"\xee\x01\n\x0bResultBlock\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x13\n\x0btask_deltas\x18\x02 \x03(\r\x12,\n\x06states\x18\x03 \x03(\x0e\x32\x1c.liandong.types.v1.TaskState\x12.\n\x07reasons\x18\x04 \x03(\x0e\x32\x1d.liandong.types.v1.TaskReason\x12.\n\tresponses\x18\x05 \x03(\x0e\x32\x1b.liandong.types.v1.Response\x12\x14\n\x0csubmitted_at\x18\x06 \x03(\r\x12\x12\n\nsettled_at\x18\x07 \x03(\r\"k\n\x0eWorkOrderEvent\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.liandong.federation.v1.WorkOrderState\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xab\x01\n\x08\x44\x65\x63ision\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x14\n\x0c\x62lock_number\x18\x02 \x01(\r\x12\r\n\x05stage\x18\x03 \x01(\t\x12\x0b\n\x03run\x18\x04 \x01(\r\x12\x12\n\ndecided_at\x18\x05 \x01(\r\x12\x16\n\x0epolicy_version\x18\x06 \x01(\r\x12\x0e\n\x06rivals\x18\x07 \x03(\t\x12\r\n\x05\x66\x61\x63ts\x18\x08 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\t \x01(\x0c\"\x1d\n\x06Retold\x12\x13\n\x0bincarnation\x18\x01 \x01(\x04\"1\n\x0bPolicyEvent\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x11\n\tobjection\x18\x02 \x01(\t\"@\n\x0cTriggerEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tobjection\x18\x03 \x01(\t*\x95\x01\n\x0cOutboxStream\x12\x1d\n\x19OUTBOX_STREAM_UNSPECIFIED\x10\x00\x12\x19\n\x15OUTBOX_STREAM_CONTROL\x10\x01\x12\x19\n\x15OUTBOX_STREAM_RESULTS\x10\x02\x12\x18\n\x14OUTBOX_STREAM_ORDERS\x10\x03\x12\x16\n\x12OUTBOX_STREAM_POOL\x10\x04\x32h\n\rUplinkService\x12W\n\x06\x41ppend\x12%.liandong.federation.v1.AppendRequest\x1a&.liandong.federation.v1.AppendResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'liandong.federation.v1.uplink_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTBOXSTREAM']._serialized_start=1860
-  _globals['_OUTBOXSTREAM']._serialized_end=2009
+  _globals['_OUTBOXSTREAM']._serialized_start=1989
+  _globals['_OUTBOXSTREAM']._serialized_end=2138
   _globals['_APPENDREQUEST']._serialized_start=254
   _globals['_APPENDREQUEST']._serialized_end=407
   _globals['_OUTBOXENTRY']._serialized_start=410
-  _globals['_OUTBOXENTRY']._serialized_end=1133
-  _globals['_APPENDRESPONSE']._serialized_start=1135
-  _globals['_APPENDRESPONSE']._serialized_end=1251
-  _globals['_RESULTBLOCK']._serialized_start=1254
-  _globals['_RESULTBLOCK']._serialized_end=1492
-  _globals['_WORKORDEREVENT']._serialized_start=1494
-  _globals['_WORKORDEREVENT']._serialized_end=1601
-  _globals['_DECISION']._serialized_start=1604
-  _globals['_DECISION']._serialized_end=1775
-  _globals['_RETOLD']._serialized_start=1777
-  _globals['_RETOLD']._serialized_end=1806
-  _globals['_POLICYEVENT']._serialized_start=1808
-  _globals['_POLICYEVENT']._serialized_end=1857
-  _globals['_UPLINKSERVICE']._serialized_start=2011
-  _globals['_UPLINKSERVICE']._serialized_end=2115
+  _globals['_OUTBOXENTRY']._serialized_end=1196
+  _globals['_APPENDRESPONSE']._serialized_start=1198
+  _globals['_APPENDRESPONSE']._serialized_end=1314
+  _globals['_RESULTBLOCK']._serialized_start=1317
+  _globals['_RESULTBLOCK']._serialized_end=1555
+  _globals['_WORKORDEREVENT']._serialized_start=1557
+  _globals['_WORKORDEREVENT']._serialized_end=1664
+  _globals['_DECISION']._serialized_start=1667
+  _globals['_DECISION']._serialized_end=1838
+  _globals['_RETOLD']._serialized_start=1840
+  _globals['_RETOLD']._serialized_end=1869
+  _globals['_POLICYEVENT']._serialized_start=1871
+  _globals['_POLICYEVENT']._serialized_end=1920
+  _globals['_TRIGGEREVENT']._serialized_start=1922
+  _globals['_TRIGGEREVENT']._serialized_end=1986
+  _globals['_UPLINKSERVICE']._serialized_start=2140
+  _globals['_UPLINKSERVICE']._serialized_end=2244
 # @@protoc_insertion_point(module_scope)

@@ -41,7 +41,7 @@ class AppendRequest(_message.Message):
     def __init__(self, fence: _Optional[int] = ..., stream: _Optional[_Union[OutboxStream, str]] = ..., epoch: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[OutboxEntry, _Mapping]]] = ...) -> None: ...
 
 class OutboxEntry(_message.Message):
-    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "work_order", "task_block", "retold", "decision", "policy_event", "consents", "erasures", "chain")
+    __slots__ = ("sequence", "results", "orders", "stops", "work_order_event", "pool", "work_order", "task_block", "retold", "decision", "policy_event", "trigger_event", "consents", "erasures", "chain")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class OutboxEntry(_message.Message):
     RETOLD_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     POLICY_EVENT_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_EVENT_FIELD_NUMBER: _ClassVar[int]
     CONSENTS_FIELD_NUMBER: _ClassVar[int]
     ERASURES_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
@@ -67,10 +68,11 @@ class OutboxEntry(_message.Message):
     retold: Retold
     decision: Decision
     policy_event: PolicyEvent
+    trigger_event: TriggerEvent
     consents: _feed_pb2.ConsentBlock
     erasures: _feed_pb2.ErasureBlock
     chain: int
-    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., work_order: _Optional[_Union[_feed_pb2.WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[_feed_pb2.TaskBlock, _Mapping]] = ..., retold: _Optional[_Union[Retold, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., policy_event: _Optional[_Union[PolicyEvent, _Mapping]] = ..., consents: _Optional[_Union[_feed_pb2.ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[_feed_pb2.ErasureBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., results: _Optional[_Union[ResultBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., stops: _Optional[_Union[_feed_pb2.StopBlock, _Mapping]] = ..., work_order_event: _Optional[_Union[WorkOrderEvent, _Mapping]] = ..., pool: _Optional[_Union[_pool_pb2.PoolBlock, _Mapping]] = ..., work_order: _Optional[_Union[_feed_pb2.WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[_feed_pb2.TaskBlock, _Mapping]] = ..., retold: _Optional[_Union[Retold, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., policy_event: _Optional[_Union[PolicyEvent, _Mapping]] = ..., trigger_event: _Optional[_Union[TriggerEvent, _Mapping]] = ..., consents: _Optional[_Union[_feed_pb2.ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[_feed_pb2.ErasureBlock, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class AppendResponse(_message.Message):
     __slots__ = ("epoch", "committed_sequence", "pause", "chain")
@@ -147,3 +149,13 @@ class PolicyEvent(_message.Message):
     version: int
     objection: str
     def __init__(self, version: _Optional[int] = ..., objection: _Optional[str] = ...) -> None: ...
+
+class TriggerEvent(_message.Message):
+    __slots__ = ("name", "version", "objection")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OBJECTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    objection: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., objection: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,172 @@
+"""Which trigger rules a province goes by: HQ's as far as it can read them, and its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from common.courier import log
+from common.delivery import triggers as kept
+from common.kernel.refusal import Refusal
+from common.kernel.trigger_version import TriggerVersion
+from common.runtime.database import Database
+from common.wire.streams import HQ
+from province import local_triggers, trigger_documents, uplink
+from province.store import tables, triggers
+from tests.courier.world import NOW
+from tests.triggers.documents import NEWER_KEY, document
+
+Do = Callable[..., Any]
+
+
+@pytest.fixture
+def do(database: Database) -> Do:
+    database.create(tables.metadata)
+
+    def run(work: Callable[..., Any], *arguments: Any) -> Any:
+        with database.transaction() as connection:
+            return work(connection, *arguments)
+
+    return run
+
+
+def take(do: Do, version: int, name: str, text: str, paused: tuple[str, ...] = (), withdrawn: bool = False) -> None:
+    do(trigger_documents.take, TriggerVersion(version, name, text, paused, withdrawn), NOW)
+
+
+def rules(do: Do) -> dict[str, tuple[int, bool]]:
+    """Version and pause of each rule in force, by name; in force twice it would be there twice."""
+    found = [rule for each in do(triggers.in_force).documents for rule in each.rules]
+    assert len({rule.name for rule in found}) == len(found)
+    return {rule.name: (rule.version, rule.paused) for rule in found}
+
+
+def control_entries(connection: Connection) -> int:
+    return log.position(connection, HQ, "control").head
+
+
+def test_the_newest_of_each_document_is_in_force(do: Do) -> None:
+    take(do, 1, "scenes", document("data-80", "data-90"))
+    take(do, 2, "national", document("roaming"))
+    take(do, 4, "scenes", document("data-80"))
+    take(do, 3, "scenes", document("data-70"))
+    assert rules(do) == {"data-80": (4, False), "roaming": (2, False)}
+
+
+def test_the_last_that_can_be_read_stays_in_force_and_hq_is_told(do: Do) -> None:
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "scenes", document("data-90") + NEWER_KEY)
+    assert rules(do) == {"data-80": (1, False)}
+    assert do(control_entries) == 2
+
+
+def test_a_pause_holds_also_where_the_document_cannot_be_read(do: Do) -> None:
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "scenes", document("data-80") + NEWER_KEY)
+    take(do, 3, "scenes", document("data-80") + NEWER_KEY, paused=("data-80",))
+    assert rules(do) == {"data-80": (1, True)}
+
+
+def test_what_was_withdrawn_is_not_taken_up_again_for_want_of_better(do: Do) -> None:
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "scenes", "", withdrawn=True)
+    assert rules(do) == {}
+    take(do, 3, "scenes", document("data-90") + NEWER_KEY)
+    assert rules(do) == {}
+
+
+def test_a_rule_that_moved_to_another_document_is_in_force_once(do: Do) -> None:
+    take(do, 1, "scenes", document("data-80", "data-90"))
+    take(do, 2, "scenes", document("data-80") + NEWER_KEY)
+    take(do, 3, "national", document("data-90"))
+    assert rules(do) == {"data-80": (1, False), "data-90": (3, False)}
+
+
+def test_a_version_with_another_content_changes_nothing_and_hq_is_told(do: Do) -> None:
+    take(do, 5, "scenes", document("data-80"))
+    take(do, 5, "scenes", document("data-80"))
+    assert do(control_entries) == 1
+    for name, text, paused in (
+        ("scenes", document("data-90"), ()),
+        ("other", document("data-80"), ()),
+        ("scenes", document("data-80"), ("data-80",)),
+    ):
+        take(do, 5, name, text, paused)
+    assert rules(do) == {"data-80": (5, False)}
+    assert do(control_entries) == 4
+
+
+def test_another_build_judges_again_and_tells_only_what_is_new(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "national", document("roaming") + NEWER_KEY)
+    do(trigger_documents.judge_again, NOW)
+    assert do(control_entries) == 2
+    understood = kept.understood
+    monkeypatch.setattr(kept, "understood", lambda text, version: understood(text.replace(NEWER_KEY, ""), version))
+    do(trigger_documents.judge_again, NOW)
+    assert do(control_entries) == 3
+    assert rules(do) == {"data-80": (1, False), "roaming": (2, False)}
+
+
+def test_all_is_told_again_to_an_hq_that_forgot(do: Do) -> None:
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "scenes", document("data-80") + NEWER_KEY)
+    do(local_triggers.apply, "own", document("local-surge"), NOW)
+    do(uplink.append_everything, "control", NOW)
+    assert do(control_entries) == 4
+
+
+def test_own_rules_stand_beside_those_of_hq_and_are_told_to_nobody(do: Do) -> None:
+    take(do, 7, "scenes", document("data-80"))
+    said, changed = do(local_triggers.apply, "own", document("local-surge"), NOW)
+    assert (said.version, changed) == (1, True)
+    assert rules(do) == {"data-80": (7, False), "local-surge": (1, False)}
+    assert do(local_triggers.apply, "own", document("local-surge"), NOW)[1] is False
+    assert do(local_triggers.apply, "own", document("local-surge", limit=6000), NOW)[0].version == 2
+    assert do(local_triggers.withdraw, "own", NOW)[0].version == 3
+    assert do(local_triggers.withdraw, "own", NOW)[1] is False
+    assert rules(do) == {"data-80": (7, False)}
+    assert do(local_triggers.apply, "own", document("local-surge"), NOW)[0].version == 4
+    assert do(control_entries) == 1
+
+
+def test_own_rules_have_names_hq_never_gives(do: Do) -> None:
+    with pytest.raises(Refusal, match=r"data-80: a province's own rules are named local-…\. Write local-data-80") as no:
+        do(local_triggers.apply, "own", document("local-surge", "data-80"), NOW)
+    assert no.value.reason == "TRIGGER_INVALID"
+    do(local_triggers.apply, "own", document("local-surge"), NOW)
+    with pytest.raises(Refusal, match="local-surge: document own has it, too"):
+        do(local_triggers.apply, "more", document("local-surge"), NOW)
+    with pytest.raises(Refusal, match="no trigger document more of its own; it has: own"):
+        do(local_triggers.withdraw, "more", NOW)
+    assert rules(do) == {"local-surge": (1, False)}
+
+
+def test_own_rules_that_were_withdrawn_do_not_come_back_for_want_of_better(do: Do) -> None:
+    do(local_triggers.apply, "own", document("local-surge"), NOW)
+    newer = document("local-surge") + NEWER_KEY
+    do(triggers.put_local, "own", newer, False, NOW)
+    assert rules(do) == {"local-surge": (1, False)}
+    do(local_triggers.withdraw, "own", NOW)
+    do(triggers.put_local, "own", newer, False, NOW)
+    assert rules(do) == {}
+
+
+def test_the_edition_is_another_after_each_change_and_only_then(do: Do) -> None:
+    changes: list[Callable[[], Any]] = [
+        lambda: take(do, 1, "scenes", document("data-80")),
+        lambda: take(do, 2, "scenes", document("data-80"), ("data-80",)),
+        lambda: do(local_triggers.apply, "own", document("local-surge"), NOW),
+        lambda: take(do, 3, "scenes", "", withdrawn=True),
+        lambda: do(local_triggers.withdraw, "own", NOW),
+    ]
+    editions = [do(triggers.edition)]
+    for change in changes:
+        change()
+        editions.append(do(triggers.edition))
+        change()
+        assert do(triggers.edition) == editions[-1] == do(triggers.in_force).edition
+    assert len(set(editions)) == len(changes) + 1
