@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from common.rules.host_name import host_name
 from province.triggers import hosts
 from province.triggers.hosts import Hosts
 
-PUBLIC = Path(os.environ.get("LIANDONG_PUBLIC_DATA", "nowhere")) / "url_app_rules.csv.gz"
+PUBLIC = Path(__file__).parents[3] / "shared/data/url_app_rules.csv.gz"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def public_lists() -> dict[str, list[str]]:
     return lists
 
 
-@pytest.mark.skipif(not PUBLIC.exists(), reason="LIANDONG_PUBLIC_DATA names no folder with the public lists of domains")
+@pytest.mark.skipif(not PUBLIC.exists(), reason="the public lists of domains are not beside the checkout")
 def test_public_lists_are_looked_up() -> None:
     lists = public_lists()
     assert sum(map(len, lists.values())) > 38_000
