@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.delivery import claim, ledger, record
+from common.delivery import claim, ledger, record, vault
 from common.kernel.channel import SendOutcome
 from province.store import trigger_status
 from tests.triggers.fires import HERE, NOW, Node, firing, rule
@@ -20,20 +20,22 @@ def _send(node: Node, at: int) -> None:
                 record.record(connection, [record.Sent(claimed, taken, at)], True, at // 1000, node.outlet)
 
 
-def test_each_stage_is_timed_and_what_was_not_contacted_is_not_timed_as_sent(node: Node, noon: int) -> None:
-    node.home([3, 5])
-    node.hand(firing(rule(), [3, 5, 9], at=[noon - 2, noon - 1, noon]), now=noon)
-    node.hand(firing(rule("slow", delay_seconds=60, priority=9), [5], at=noon), now=noon)
+def test_each_stage_is_timed_for_those_who_came_to_it(node: Node, noon: int) -> None:
+    node.home([3, 5, 8])
+    node.hand(firing(rule(), [3, 5, 8, 9], at=[noon - 2, noon - 1, noon, noon]), now=noon)
+    node.hand(firing(rule("slow", priority=9), [5], at=noon), now=noon)
     node.admit(noon + 1)
+    with node.store.transaction() as connection:
+        vault.set_active(connection, np.array([8]), np.array([False]))
     _send(node, noon * 1000 + 1_250)
     with node.store.snapshot() as connection:
         told = trigger_status.status(connection, noon * 1000)
     one, slow = told["rules"]
-    assert one["fires"] == {"asked": 2, "unknown": 1}
-    assert one["contacts"] == {"submitted": 2}
+    assert one["fires"] == {"asked": 3, "unknown": 1}
+    assert one["contacts"] == {"submitted": 2, "suppressed:inactive": 1}
     assert one["latency_ms"] == {
-        "match": {"count": 2, "p50": 2_000, "p99": 2_000},
-        "decide": {"count": 2, "p50": 1_000, "p99": 1_000},
+        "match": {"count": 3, "p50": 1_000, "p99": 2_000},
+        "decide": {"count": 3, "p50": 1_000, "p99": 1_000},
         "send": {"count": 2, "p50": 250, "p99": 250},
         "total": {"count": 2, "p50": 3_250, "p99": 3_250},
     }
@@ -41,6 +43,16 @@ def test_each_stage_is_timed_and_what_was_not_contacted_is_not_timed_as_sent(nod
     assert [scene["scene"] for scene in told["scenes"]] == ["data"]
     with node.store.snapshot() as connection:
         assert trigger_status.status(connection, noon * 1000 + 1)["rules"][0]["fires"] == {}
+
+
+def test_the_wait_an_offer_asks_for_is_no_latency(node: Node, noon: int) -> None:
+    node.home([3])
+    node.hand(firing(rule(delay_seconds=60), [3], at=noon - 1), now=noon)
+    node.admit(noon)
+    _send(node, (noon + 60) * 1000 + 100)
+    with node.store.snapshot() as connection:
+        latencies = trigger_status.status(connection, 0)["rules"][0]["latency_ms"]
+    assert (latencies["send"]["p50"], latencies["total"]["p50"]) == (100, 1_100)
 
 
 def test_what_a_job_says_replaces_what_it_said_before(node: Node) -> None:
