@@ -22,7 +22,7 @@ def _send(node: Node, at: int) -> None:
 
 def test_each_stage_is_timed_for_those_who_came_to_it(node: Node, noon: int) -> None:
     node.home([3, 5, 8])
-    node.hand(firing(rule(), [3, 5, 8, 9], at=[noon - 2, noon - 1, noon, noon]), now=noon)
+    node.hand(firing(rule(), [3, 5, 8, 9], at=[noon - 3, noon - 2, noon - 1, noon]), now=noon)
     node.hand(firing(rule("slow", priority=9), [5], at=noon), now=noon)
     node.admit(noon + 1)
     with node.store.transaction() as connection:
@@ -34,10 +34,10 @@ def test_each_stage_is_timed_for_those_who_came_to_it(node: Node, noon: int) -> 
     assert one["fires"] == {"asked": 3, "unknown": 1}
     assert one["contacts"] == {"submitted": 2, "suppressed:inactive": 1}
     assert one["latency_ms"] == {
-        "match": {"count": 3, "p50": 1_000, "p99": 2_000},
+        "match": {"count": 3, "p50": 2_000, "p99": 3_000},
         "decide": {"count": 3, "p50": 1_000, "p99": 1_000},
         "send": {"count": 2, "p50": 250, "p99": 250},
-        "total": {"count": 2, "p50": 3_250, "p99": 3_250},
+        "total": {"count": 2, "p50": 4_250, "p99": 4_250},
     }
     assert (slow["contacts"], set(slow["latency_ms"])) == ({"suppressed:outranked": 1}, {"match", "decide"})
     assert [scene["scene"] for scene in told["scenes"]] == ["data"]
