@@ -104,6 +104,19 @@ WORDS: dict[str, Words] = {
         "liandong events types NAME 显示字段与示例", "liandong events types NAME shows fields and an example"
     ),
     "written": Words("条事件已写入", "events written to"),
+    "scene": Words("场景", "scene"),
+    "rule": Words("规则", "rule"),
+    "fires": Words("触发", "fires"),
+    "contacts": Words("接触", "contacts"),
+    "stage_match": Words("识别", "match"),
+    "stage_decide": Words("决策", "decide"),
+    "stage_send": Words("发送", "send"),
+    "stage_receipt": Words("回执", "receipt"),
+    "stage_total": Words("事件至发送", "event to sent"),
+    "latency_caption": Words("耗时: p50 / p99, 毫秒", "latencies: p50 / p99 in milliseconds"),
+    "job": Words("任务", "job"),
+    "partition": Words("分区", "partition"),
+    "counters": Words("计数", "counters"),
     "broken_checks": Words("核对不成立", "checks that do not hold"),
 }
 

@@ -15,7 +15,7 @@ from common.kernel.columns import Codes, Rows
 from common.kernel.contact_rules import AT_LOCAL, Considered, reasons
 from common.kernel.grant import GrantRequest
 from common.kernel.task import TaskEvent, TaskReason
-from common.kernel.task_block import TaskBlock, advance, open_block
+from common.kernel.task_block import TaskBlock, advance, open_block, unsettled
 from common.kernel.work_order import WorkOrder
 from province import uplink
 from province.coordination import Books, arbitrate, facts_of
@@ -62,13 +62,14 @@ def admit(
     rivals = [order.name for order in orders]
     for request, order, verdict in zip(asked, orders, verdicts, strict=True):
         ledger.put_work_order(connection, order)
-        uplink.append_work_order(connection, order, now)
+        uplink.append_asked(connection, order, blocks_of(request, order.name), now)
         blocks = []
         for block in blocks_of(request, order.name):
             known = facts_of(verdict, slice(block.first_task, block.first_task + len(block)))
             considered = Considered(len(block), facts.terms_of(order), policy, known, now)
             blocks.append(_admitted(connection, block, considered, rivals, outlet))
-        settle.finish(connection, order.name, outlet)
+        if not any(unsettled(block).any() for block in blocks):
+            settle.finish(connection, order.name, outlet)
         local_requests.decide(connection, request.name, _outcome(request, order, blocks), at)
         books = books.booked(request, np.flatnonzero(verdict.codes == Verdict.GRANTED))
     return books
@@ -77,9 +78,9 @@ def admit(
 def _too_late(connection: Connection, request: LocalRequest, order: WorkOrder, at: int) -> None:
     """It takes no contact from what is in time. Its tasks are told as any others, and the next sweep ends them."""
     ledger.put_work_order(connection, order)
-    uplink.append_work_order(connection, order, at // 1000)
-    for block in blocks_of(request, order.name):
-        uplink.append_block(connection, block, at // 1000)
+    blocks = blocks_of(request, order.name)
+    uplink.append_asked(connection, order, blocks, at // 1000)
+    for block in blocks:
         ledger.insert_block(connection, block)
     local_requests.decide(connection, request.name, Outcome(order.name, 0, {"validity_over": len(request)}), at)
 
@@ -107,8 +108,7 @@ def answered(connection: Connection, lacking: Ungranted, answer: Codes | str) ->
 def _admitted(
     connection: Connection, block: TaskBlock, considered: Considered, rivals: Sequence[str], outlet: Outlet
 ) -> TaskBlock:
-    """The block, told as asked for and stored with those suppressed whom a rule forbids."""
-    uplink.append_block(connection, block, considered.now)
+    """The block, stored with those suppressed whom a rule forbids."""
     rows = np.arange(len(block))
     made = decisions.record(connection, block.work_order, block.number, "local", rows, considered, len(rows), rivals)
     if made is not None:

@@ -5,7 +5,7 @@ Ring the bell for ("hq", stream) after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -58,6 +58,12 @@ def append_work_order(connection: Connection, order: WorkOrder, now: int) -> Non
 def append_block(connection: Connection, block: TaskBlock, now: int) -> None:
     """With all its tasks open: what became of them comes after it, as decisions and results."""
     log.append(connection, HQ, "results", [codec.outbox_entry(reopened(block))], now)
+
+
+def append_asked(connection: Connection, order: WorkOrder, blocks: Sequence[TaskBlock], now: int) -> None:
+    """A work order of the province's own making with all its blocks, every task open."""
+    entries = [codec.outbox_entry(order), *(codec.outbox_entry(reopened(block)) for block in blocks)]
+    log.append(connection, HQ, "results", entries, now)
 
 
 def append_decision(connection: Connection, decision: Decision, now: int) -> None:

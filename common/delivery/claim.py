@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -154,19 +154,42 @@ def take(
     busy: Collection[tuple[str, int]],
     outlet: Outlet,
     contacts: Contacts = Contacts.ALL,
-) -> Claimed | None:
-    """Claim the block whose turn it is, or answer None where nothing can be done now.
+    blocks: int = 1,
+) -> list[Claimed]:
+    """Claim up to `blocks` blocks whose turn it is, of together about `limit` messages; none where nothing can be done.
 
     Work orders go by priority, then start, then name; in each, unanswered messages go before new ones. Blocks in
     `busy` are passed over. Where the channel has no places left today, what was booked before is still sorted out.
     """
-    limit = places.left(connection, node, channel, policies.in_force(connection), now, limit)
+    left = places.left(connection, node, channel, policies.in_force(connection), now, limit)
+    taken: list[Claimed] = []
+    for order, number, state in _turns(connection, node, channel, contacts, now, busy):
+        if state is TaskState.SUBMITTING:
+            taken.append(reclaim(connection, order, number, now, channel, terms, outlet))
+        elif left:
+            taken.append(claim(connection, order, number, now, channel, left, outlet))
+            left -= len(taken[-1].rows)
+        if len(taken) == blocks or sum(len(each.rows) for each in taken) >= limit:
+            break
+    return _marked(connection, taken)
+
+
+def _turns(
+    connection: Connection,
+    node: str,
+    channel: Channel,
+    contacts: Contacts,
+    now: int,
+    busy: Collection[tuple[str, int]],
+) -> Iterator[tuple[WorkOrder, int, TaskState]]:
+    """A block that has both comes for its unanswered messages: the others wait until those are sorted out."""
     for order in _due(connection, node, channel, contacts, now):
-        for number in _free(connection, order, TaskState.SUBMITTING, busy):
-            return _marked(connection, reclaim(connection, order, number, now, channel, terms, outlet))
-        for number in _free(connection, order, TaskState.OPEN, busy) if limit else ():
-            return _marked(connection, claim(connection, order, number, now, channel, limit, outlet))
-    return None
+        seen = set(busy)
+        for state in (TaskState.SUBMITTING, TaskState.OPEN):
+            for number in ledger.block_numbers(connection, order.name, with_state=state):
+                if (order.name, number) not in seen:
+                    seen.add((order.name, number))
+                    yield order, number, state
 
 
 def ending(order: WorkOrder, now: int) -> tuple[TaskEvent, TaskReason] | None:
@@ -191,8 +214,11 @@ def _submit_by(order: WorkOrder, now: int) -> int:
     return min(now + SUBMIT_SECONDS, order.end_at)
 
 
-def _marked(connection: Connection, claimed: Claimed) -> Claimed:
-    return replace(claimed, mark=fence.raise_mark(connection)) if len(claimed.rows) else claimed
+def _marked(connection: Connection, taken: list[Claimed]) -> list[Claimed]:
+    if not any(len(claimed.rows) for claimed in taken):
+        return taken
+    mark = fence.raise_mark(connection)
+    return [replace(claimed, mark=mark) if len(claimed.rows) else claimed for claimed in taken]
 
 
 def _due(connection: Connection, node: str, channel: Channel, contacts: Contacts, now: int) -> list[WorkOrder]:
@@ -203,11 +229,6 @@ def _due(connection: Connection, node: str, channel: Channel, contacts: Contacts
     allowed = [order for order in ready if contacts >= (Contacts.ALL if order.leased else Contacts.OWN)]
     due = [order for order in allowed if runs(order, channel, policy, now)]
     return sorted(due, key=lambda order: (-order.priority, order.start_at, order.name))
-
-
-def _free(connection: Connection, order: WorkOrder, state: TaskState, busy: Collection[tuple[str, int]]) -> list[int]:
-    numbers = ledger.block_numbers(connection, order.name, with_state=state)
-    return [number for number in numbers if (order.name, number) not in busy][:1]
 
 
 def _load(connection: Connection, work_order: WorkOrder, number: int) -> tuple[WorkOrder, TaskBlock]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from common.delivery.claim import Claimed, Contacts, take
 from common.delivery.fence import Fence
 from common.delivery.outlet import Outlet
 from common.delivery.pace import Pace, back_off
-from common.delivery.record import NO_ANSWER, Recorded, record
+from common.delivery.record import NO_ANSWER, Recorded, Sent, record
 from common.kernel.channel import (
     Channel,
     ChannelPort,
@@ -39,6 +39,8 @@ from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
 
 BLOCKS_IN_FLIGHT = 3
 BATCHES_IN_FLIGHT = 4
+BLOCKS_AT_ONCE = 64
+"""Claimed in one transaction: of small ones, such as local triggers make, many are as quick as one."""
 IDLE_SECONDS = 0.25
 """How soon a lane with nothing to do looks again, unrung."""
 TERMS_RETRY_SECONDS_MAX = 5.0
@@ -70,10 +72,13 @@ class OverError(NeverAccepted):
 
 
 class Lane:
-    def __init__(self, delivery: Delivery, channel: Channel, port: ChannelPort) -> None:
+    def __init__(
+        self, delivery: Delivery, channel: Channel, port: ChannelPort, blocks_at_once: int = BLOCKS_AT_ONCE
+    ) -> None:
         self._delivery = delivery
         self._channel = channel
         self._port = port
+        self._blocks_at_once = blocks_at_once
         self._blocks = asyncio.Semaphore(BLOCKS_IN_FLIGHT)
         self._batches = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self._rounds: Counter[tuple[str, int]] = Counter()
@@ -81,7 +86,7 @@ class Lane:
         self._setbacks = 0
         self._rest_until = 0.0
         self._rung = asyncio.Event()
-        self._taking: tuple[str, int] | None = None
+        self._taking: list[tuple[str, int]] = []
         self._outages = 0
 
     def ring(self) -> None:
@@ -97,35 +102,38 @@ class Lane:
                 await self._rest()
                 started = self._delivery.clock.monotonic()
                 claimed = await self._claim(terms)
-                if claimed is None:
+                if not claimed:
                     self._blocks.release()
                     await self._idle()
                 else:
                     group.create_task(self._deliver(claimed, terms, pace, started + SUBMIT_SECONDS))
 
-    async def _claim(self, terms: VendorTerms) -> Claimed | None:
+    async def _claim(self, terms: VendorTerms) -> list[Claimed]:
         try:
             claimed = await self._delivery.database.write(self._take, terms)
-            if claimed is not None and not await self._kept(claimed):
-                self._delivery.busy.discard(_place(claimed))
-                claimed = None
+            if not await self._kept(claimed):
+                self._free(claimed)
+                claimed = []
         except StoreUnavailable:
             # What was booked nonetheless is found unanswered for when the store is back, as after a crash.
-            self._delivery.busy.discard(self._taking or ("", 0))
+            self._delivery.busy.difference_update(self._taking)
             self._outages += 1
             await asyncio.sleep(back_off(self._outages, longest=OUTAGE_SECONDS_MAX))
-            return None
+            return []
         except Refusal as why:
             if why.fault is not Fault.BUSY:
                 raise
             # The fence closed after this lane had asked whom it may contact; nothing was booked.
-            return None
+            return []
         self._outages = 0
         return claimed
 
-    async def _kept(self, claimed: Claimed) -> bool:
-        fence = self._delivery.fence
-        return fence is None or not claimed.mark or await fence.keep(claimed.mark)
+    async def _kept(self, claimed: Sequence[Claimed]) -> bool:
+        fence, mark = self._delivery.fence, max((each.mark for each in claimed), default=0)
+        return fence is None or not mark or await fence.keep(mark)
+
+    def _free(self, claimed: Sequence[Claimed]) -> None:
+        self._delivery.busy.difference_update(_place(each) for each in claimed)
 
     async def _terms(self) -> VendorTerms:
         waits = wait_random_exponential(multiplier=0.1, max=TERMS_RETRY_SECONDS_MAX)
@@ -136,21 +144,20 @@ class Lane:
     def _rate(self, terms: VendorTerms) -> int:
         return max(1, min(self._channel.messages_per_second_max, terms.messages_per_second_max))
 
-    def _take(self, connection: Connection, terms: VendorTerms) -> Claimed | None:
+    def _take(self, connection: Connection, terms: VendorTerms) -> list[Claimed]:
         delivery, now = self._delivery, self._delivery.clock.now()
         contacts = delivery.may_contact(policies.in_force(connection))
         if contacts is Contacts.NOBODY:
-            return None
+            return []
         if delivery.fence is not None:
             delivery.fence.check(connection)
         passed_over = delivery.busy | self._cooling()
         claimed = take(
             connection, delivery.node, self._channel, terms, now, self._limit(terms), passed_over, delivery.outlet,
-            contacts,
+            contacts, self._blocks_at_once,
         )  # fmt: skip
-        if claimed is not None:
-            self._taking = _place(claimed)
-            delivery.busy.add(self._taking)
+        self._taking = [_place(each) for each in claimed]
+        delivery.busy.update(self._taking)
         return claimed
 
     def _limit(self, terms: VendorTerms) -> int:
@@ -165,38 +172,40 @@ class Lane:
         now = self._delivery.clock.monotonic()
         return {place for place, at in tuple(self._not_before.items()) if at > now}
 
-    async def _deliver(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> None:
-        delivery = self._delivery
+    async def _deliver(self, claimed: Sequence[Claimed], terms: VendorTerms, pace: Pace, deadline: float) -> None:
         try:
-            if len(claimed.rows):
-                outcomes = await self._send_all(claimed, terms, pace, deadline)
-                self._learn(_place(claimed), await self._record(claimed, outcomes, terms))
-            elif claimed.asleep_until:
-                self._pass_over(claimed)
+            for each in claimed:
+                if each.asleep_until and not len(each.rows):
+                    self._pass_over(each)
+            async with asyncio.TaskGroup() as group:
+                booked = [each for each in claimed if len(each.rows)]
+                sending = [group.create_task(self._send_all(each, terms, pace, deadline)) for each in booked]
+            sent = [task.result() for task in sending]
+            if sent:
+                self._learn(sent, await self._record(sent, terms))
         finally:
-            delivery.busy.discard(_place(claimed))
+            self._free(claimed)
             self._blocks.release()
-        delivery.bell()
+        self._delivery.bell()
 
-    async def _record(self, claimed: Claimed, outcomes: Codes, terms: VendorTerms) -> Recorded:
+    async def _record(self, sent: Sequence[Sent], terms: VendorTerms) -> list[Recorded]:
         """Insists: what vendors answered is known nowhere else, and recording it again changes nothing."""
         delivery, dedupes = self._delivery, terms.dedupe_seconds > 0
         waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
-        now, sent_at = delivery.clock.now(), milliseconds(delivery.clock)
+        now = delivery.clock.now()
         async for attempt in AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits):
             with attempt:
-                done = await delivery.database.write(record, claimed, outcomes, dedupes, now, delivery.outlet, sent_at)
+                done = await delivery.database.write(record, sent, dedupes, now, delivery.outlet)
         return done
 
-    async def _send_all(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> Codes:
-        """One outcome for each claimed row."""
+    async def _send_all(self, claimed: Claimed, terms: VendorTerms, pace: Pace, deadline: float) -> Sent:
         size = max(1, terms.batch_max)
         outcomes = np.full(len(claimed.rows), NO_ANSWER, dtype=np.uint8)
         async with asyncio.TaskGroup() as group:
             for start in range(0, len(outcomes), size):
                 part = slice(start, start + size)
                 group.create_task(self._send(_batch(claimed, part), claimed, outcomes[part], pace, deadline))
-        return outcomes
+        return Sent(claimed, outcomes, milliseconds(self._delivery.clock))
 
     async def _send(self, batch: OutboundBatch, claimed: Claimed, outcomes: Codes, pace: Pace, deadline: float) -> None:
         """Fill in `outcomes`, sending again only what definitely never arrived, until `deadline` (monotonic)."""
@@ -231,16 +240,18 @@ class Lane:
         except TimeoutError:
             raise NoAnswer("submit_by passed while the batch was under way") from None
 
-    def _learn(self, place: tuple[str, int], done: Recorded) -> None:
+    def _learn(self, sent: Sequence[Sent], done: Sequence[Recorded]) -> None:
         """A block with rows left waits its turn longer each round; a vendor that takes nothing is given a rest."""
         now = self._delivery.clock.monotonic()
-        if done.pending:
-            self._rounds[place] += 1
-            self._not_before[place] = now + back_off(self._rounds[place])
-        else:
-            self._rounds.pop(place, None)
-            self._not_before.pop(place, None)
-        self._setbacks = self._setbacks + 1 if done.pending and not done.accepted else 0
+        for place, each in zip((_place(each.claimed) for each in sent), done, strict=True):
+            if each.pending:
+                self._rounds[place] += 1
+                self._not_before[place] = now + back_off(self._rounds[place])
+            else:
+                self._rounds.pop(place, None)
+                self._not_before.pop(place, None)
+        nothing_taken = any(each.pending for each in done) and not any(each.accepted for each in done)
+        self._setbacks = self._setbacks + 1 if nothing_taken else 0
         self._rest_until = now + back_off(self._setbacks) if self._setbacks else 0.0
 
     def _pass_over(self, claimed: Claimed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,16 @@ _REASONS[NO_ANSWER] = TaskReason.NO_ANSWER
 _REASONS[SendOutcome.REFUSED] = TaskReason.VENDOR_REFUSED
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sent:
+    """What vendors answered for one claim: an outcome (a SendOutcome or NO_ANSWER) for each row."""
+
+    claimed: Claimed
+    outcomes: Codes
+    at: int
+    """When the last answer came, in milliseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     accepted: int
@@ -37,15 +48,17 @@ class Recorded:
     """Not taken or not answered for: another round must deal with them."""
 
 
-def record(
-    connection: Connection, claimed: Claimed, outcomes: Codes, dedupes: bool, now: int, outlet: Outlet, sent_at: int = 0
-) -> Recorded:
-    """Record one outcome (a SendOutcome or NO_ANSWER) for each claimed row, beside receipts that came first.
+def record(connection: Connection, sent: Sequence[Sent], dedupes: bool, now: int, outlet: Outlet) -> list[Recorded]:
+    """Record it beside receipts that came first.
 
     Unanswered rows stay as they are where the vendor `dedupes`, to be sent again; else they are lost. A message
-    throttled at its second sending may have been taken at its first, so it counts as unanswered. `sent_at`: when the
-    last answer came, in milliseconds.
+    throttled at its second sending may have been taken at its first, so it counts as unanswered.
     """
+    return [_record(connection, each, dedupes, now, outlet) for each in sent]
+
+
+def _record(connection: Connection, sent: Sent, dedupes: bool, now: int, outlet: Outlet) -> Recorded:
+    claimed, outcomes = sent.claimed, sent.outcomes
     block = ledger.load_block(connection, claimed.work_order.name, claimed.block.number)
     if block is None:
         raise missing(f"Block {claimed.block.number} of work order {claimed.work_order.name} is gone.")
@@ -61,6 +74,6 @@ def record(
         changed = np.union1d(changed, redated)
     settle.save(connection, block, changed, outlet)
     if accepted.any():
-        ledger.save_sent(connection, block.work_order, block.number, sent_at)
+        ledger.save_sent(connection, block.work_order, block.number, sent.at)
     pending = waits | (outcomes == SendOutcome.THROTTLED)
     return Recorded(int(accepted.sum()), int(pending.sum()))

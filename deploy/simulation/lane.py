@@ -9,9 +9,10 @@ import numpy as np
 from common.delivery import lane
 from common.delivery.claim import Claimed
 from common.delivery.lane import Delivery
-from common.delivery.record import NO_ANSWER
+from common.delivery.record import NO_ANSWER, Sent
 from common.kernel.channel import Channel, NeverAccepted, OutboundBatch, SendAnswer, SendOutcome
 from common.kernel.policy import SUBMIT_SECONDS, quiet_until
+from common.runtime.clock import milliseconds
 from deploy.simulation import permitted
 from deploy.simulation.coroutine import at_once
 from deploy.simulation.vendor import Outcome, Vendor
@@ -30,7 +31,7 @@ WHERE node = ? AND channel = ? AND (open_tasks > 0 OR submitting_tasks > 0) LIMI
 class Lane:
     def __init__(self, node: Node, delivery: Delivery, channel: Channel, vendor: Vendor) -> None:
         self._node = node
-        self._real: Any = lane.Lane(delivery, channel, vendor)  # type: ignore[arg-type]
+        self._real: Any = lane.Lane(delivery, channel, vendor, 1)  # type: ignore[arg-type]
         self._busy = delivery.busy
         self._channel = channel
         self._vendor = vendor
@@ -53,8 +54,8 @@ class Lane:
             return
         started = node.clock.monotonic()
         claimed = at_once(self._real._claim(self._vendor.terms))
-        if claimed is not None:
-            self._go(claimed, started + SUBMIT_SECONDS)
+        if claimed:
+            self._go(claimed[0], started + SUBMIT_SECONDS)
             self.wake()
         else:
             self._look_seconds = min(2 * self._look_seconds, LOOK_SECONDS[1])
@@ -88,8 +89,8 @@ class Lane:
     def record(self, sending: _Sending) -> None:
         node, claimed = self._node, sending.claimed
         node.world.tell(node.name, "records %s tasks %s: %s", claimed.work_order.name, claimed.rows, sending.outcomes)
-        done = at_once(self._real._record(claimed, sending.outcomes, self._vendor.terms))
-        self._real._learn(_place(claimed), done)
+        sent = [Sent(claimed, sending.outcomes, milliseconds(node.clock))]
+        self._real._learn(sent, at_once(self._real._record(sent, self._vendor.terms)))
         self._busy.discard(_place(claimed))
         self.wake()
 

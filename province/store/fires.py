@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from common.kernel.columns import Codes, Mask
+from common.kernel.trigger_rule import TriggerRule
 from common.runtime import bulk
 from province.fire import KEPT_SECONDS, Fate, Firing
 from province.store.tables import fire, trigger_wave
@@ -22,7 +23,11 @@ _WAVES = (
     .order_by(trigger_wave.c.rule)
     .with_for_update()
 )
-_SET_WAVE = update(trigger_wave).where(trigger_wave.c.rule == bindparam("of")).values(last=bindparam("reached"))
+_SET_WAVE = (
+    update(trigger_wave)
+    .where(trigger_wave.c.rule == bindparam("of"))
+    .values(last=bindparam("reached"), scene=bindparam("in_scene"))
+)
 _OVER = (
     select(fire.c.subscriber_key, fire.c.rule, fire.c.period)
     .where(fire.c.forget_at > FOR_EVER, fire.c.forget_at <= bindparam("now"))
@@ -50,8 +55,8 @@ def waves(connection: Connection, rules: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def set_wave(connection: Connection, rule: str, reached: int) -> None:
-    connection.execute(_SET_WAVE, {"of": rule, "reached": reached})
+def set_wave(connection: Connection, rule: TriggerRule, reached: int) -> None:
+    connection.execute(_SET_WAVE, {"of": rule.name, "reached": reached, "in_scene": rule.scene})
 
 
 def known(connection: Connection, firing: Firing) -> Mask:

@@ -104,8 +104,9 @@ trigger_wave = Table(
     metadata,
     Column("rule", String(64), primary_key=True),
     Column("last", Integer, nullable=False),
+    Column("scene", String(64), nullable=False, server_default=""),
 )
-"""The last wave of each rule's requests. Who hands over a rule's fires holds its row."""
+"""The last wave of each rule's requests, and its scene. Who hands over a rule's fires holds its row."""
 
 trigger_job = Table(
     "trigger_job",

@@ -30,14 +30,15 @@ def hand_over(
     `now` in milliseconds. `channels` are those the province runs. What fires together belongs in one call: only
     requests that wait together are decided by priority.
     """
-    last = fires.waves(connection, [firing.rule.name for firing in firings])
+    rules = {firing.rule.name: firing.rule for firing in firings}
+    last = fires.waves(connection, list(rules))
     told: Counts = {}
     for firing in firings:
         name = firing.rule.name
         counted = told.setdefault(name, {})
         last[name] = _hand_over(connection, in_order(firing), channels, province, now, last[name], counted)
     for name, reached in sorted(last.items()):
-        fires.set_wave(connection, name, reached)
+        fires.set_wave(connection, rules[name], reached)
     return told
 
 

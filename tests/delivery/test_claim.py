@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from common.delivery import ledger, policies, stops, vault
-from common.delivery.claim import claim, reclaim, take
+from common.delivery.claim import Claimed, claim, reclaim, take
 from common.delivery.orders import put_orders
 from common.delivery.receipts import apply_receipts
-from common.delivery.record import NO_ANSWER, record
+from common.delivery.record import NO_ANSWER, Recorded, Sent, record
 from common.kernel.channel import Channel, Receipts, ReceiptStage, SendOutcome, VendorTerms
 from common.kernel.order import OrderChange, OrderRecords
 from common.kernel.policy import DEFAULT, SUBMIT_SECONDS
@@ -46,6 +46,11 @@ def orders_of(keys: np.ndarray, offer: str, change: OrderChange = OrderChange.SU
 
 def stopped(keys: np.ndarray, at: int, *, lifted: bool = False) -> Stops:
     return stops_of(keys, np.full(len(keys), at, dtype=np.uint32), np.full(len(keys), lifted))
+
+
+def recorded(connection: Connection, claimed: Claimed, outcomes: Any, dedupes: bool, now: int, outlet: Any) -> Recorded:
+    (done,) = record(connection, [Sent(claimed, outcomes, now * 1000)], dedupes, now, outlet)
+    return done
 
 
 @relaxed
@@ -160,10 +165,26 @@ def test_work_orders_go_by_priority_then_start_then_name(
         issue(connection, people(8), name="e/1/sms/45", priority=9)
         busy: set[tuple[str, int]] = set()
         names = []
-        while (claimed := take(connection, "hq", channel, TERMS, NOON, 10, busy, memo)) is not None:
-            names.append(claimed.work_order.name)
-            busy.add((claimed.work_order.name, claimed.block.number))
+        while taken := take(connection, "hq", channel, TERMS, NOON, 10, busy, memo):
+            names += [claimed.work_order.name for claimed in taken]
+            busy.update((claimed.work_order.name, claimed.block.number) for claimed in taken)
         assert names == ["c/1/sms/hq", "b/1/sms/hq", "a/1/sms/hq"]
+
+
+def test_many_small_blocks_are_claimed_at_once_up_to_a_limit_of_messages(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel
+) -> None:
+    def taken(limit: int, blocks: int) -> list[tuple[str, int, int]]:
+        with undone(sqlite) as connection:
+            for name, tasks in (("a", 2), ("b", 3), ("c", 4)):
+                issue(connection, people(tasks), name=f"{name}/1/sms/hq")
+            found = take(connection, "hq", channel, TERMS, NOON, limit, (), memo, blocks=blocks)
+            assert len({claimed.mark for claimed in found}) == 1
+            return [(claimed.work_order.campaign, len(claimed.rows), claimed.block.number) for claimed in found]
+
+    assert taken(9, 2) == [("a", 2, 0), ("b", 3, 0)]
+    assert taken(9, 9) == [("a", 2, 0), ("b", 3, 0), ("c", 4, 0)]
+    assert taken(4, 9) == [("a", 2, 0), ("b", 2, 0)]
 
 
 def test_a_throttled_message_is_no_contact_and_can_be_claimed_again(
@@ -173,7 +194,7 @@ def test_a_throttled_message_is_no_contact_and_can_be_claimed_again(
         order = issue(connection, people(3))
         claimed = claim(connection, order, 0, NOON, channel, 10, memo)
         outcomes = np.array([SendOutcome.THROTTLED, SendOutcome.ACCEPTED, SendOutcome.REFUSED], dtype=np.uint8)
-        done = record(connection, claimed, outcomes, True, NOON, memo)
+        done = recorded(connection, claimed, outcomes, True, NOON, memo)
         assert (done.accepted, done.pending) == (1, 1)
         block = ledger.load_block(connection, order.name, 0)
         assert block is not None
@@ -188,7 +209,7 @@ def test_an_unanswered_message_is_lost_where_the_vendor_cannot_tell_repeats(
     with undone(sqlite) as connection:
         order = issue(connection, people(3))
         claimed = claim(connection, order, 0, NOON, channel, 10, memo)
-        record(connection, claimed, np.full(3, NO_ANSWER, dtype=np.uint8), False, NOON, memo)
+        recorded(connection, claimed, np.full(3, NO_ANSWER, dtype=np.uint8), False, NOON, memo)
         assert ledger.counts(connection, order.name)[TaskState.UNKNOWN] == 3
         assert len(reclaim(connection, order, 0, NOON, channel, TERMS, memo).rows) == 0
 
@@ -219,7 +240,7 @@ def test_a_message_taken_at_some_sending_may_have_been_a_contact_as_late_as_the_
         claim(connection, order, 0, NOON, channel, 10, memo)
         again = reclaim(connection, order, 0, NOON + 300, channel, TERMS, memo)
         outcomes = np.array([SendOutcome.ACCEPTED, SendOutcome.DUPLICATE, SendOutcome.THROTTLED, NO_ANSWER], np.uint8)
-        done = record(connection, again, outcomes, True, NOON + 301, memo)
+        done = recorded(connection, again, outcomes, True, NOON + 301, memo)
         block = ledger.load_block(connection, order.name, 0)
         assert block is not None
         assert block.submitted_at.tolist() == [NOON + 301, NOON + 301, NOON, NOON]
@@ -245,7 +266,7 @@ def test_a_receipt_faster_than_the_answer_leaves_the_contact_a_date_no_window_ou
         delivered = Receipts("sms", [order.name], first, first, stages, np.array([sent_again_at], np.uint32))
         apply_receipts(connection, delivered, sent_again_at + 1, memo)
         if outcome is not None:
-            record(connection, again, np.array([outcome], np.uint8), True, sent_again_at + 2, memo)
+            recorded(connection, again, np.array([outcome], np.uint8), True, sent_again_at + 2, memo)
         block = ledger.load_block(connection, order.name, 0)
         assert block is not None
         assert block.states.tolist() == [TaskState.DELIVERED]
@@ -264,7 +285,7 @@ def test_an_answer_that_tells_of_a_later_contact_is_told_again(
         first, stages = np.zeros(1, np.uint32), np.array([ReceiptStage.DELIVERED], np.uint8)
         delivered = Receipts("sms", [order.name], first, first, stages, np.array([NOON + 30], np.uint32))
         apply_receipts(connection, delivered, NOON + 31, memo)
-        record(connection, again, np.array([SendOutcome.ACCEPTED], np.uint8), True, NOON + 300, memo)
+        recorded(connection, again, np.array([SendOutcome.ACCEPTED], np.uint8), True, NOON + 300, memo)
         block = ledger.load_block(connection, order.name, 0)
         assert block is not None
         assert block.submitted_at.tolist() == [NOON + 300]
@@ -279,7 +300,7 @@ def test_what_a_stop_keeps_from_being_sent_again_may_have_been_sent_until_now(
         order = issue(connection, audience)
         claim(connection, order, 0, NOON, channel, 10, memo)
         again = reclaim(connection, order, 0, NOON + 300, channel, TERMS, memo)
-        record(connection, again, np.array([NO_ANSWER], np.uint8), True, NOON + 301, memo)
+        recorded(connection, again, np.array([NO_ANSWER], np.uint8), True, NOON + 301, memo)
         stops.put_stops(connection, stopped(audience.keys, NOON + 302))
         assert len(reclaim(connection, order, 0, NOON + 303, channel, TERMS, memo).rows) == 0
         block = ledger.load_block(connection, order.name, 0)
@@ -297,13 +318,12 @@ def test_a_channel_takes_no_more_in_a_day_than_its_capacity_whoever_issued_it(
     monkeypatch.setattr(policies, "in_force", lambda _connection: policy)
 
     def booked(connection: Connection, now: int) -> int:
-        claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
         rows = 0
-        while claimed is not None and len(claimed.rows):
+        while (taken := take(connection, "hq", channel, terms, now, 3, (), memo)) and len(taken[0].rows):
+            (claimed,) = taken
             rows += len(claimed.rows)
-            record(connection, claimed, np.full(len(claimed.rows), SendOutcome.ACCEPTED, np.uint8), True, now, memo)
-            claimed = take(connection, "hq", channel, terms, now, 3, (), memo)
-        assert claimed is None, "a lane that is answered has work"
+            recorded(connection, claimed, np.full(len(claimed.rows), SendOutcome.ACCEPTED, np.uint8), True, now, memo)
+        assert not taken, "a lane that is answered has work"
         return rows
 
     with undone(sqlite) as connection:

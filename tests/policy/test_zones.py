@@ -126,9 +126,9 @@ def test_a_work_order_waits_for_the_policy_it_was_issued_by(do: Callable[..., An
         connection.execute(update(work_order).values(policy_version=version))
 
     do(issued_by, 2)
-    assert do(take, "hq", SMS, TERMS, NOON, 10, set(), Memo()) is None
+    assert do(take, "hq", SMS, TERMS, NOON, 10, set(), Memo()) == []
     do(issued_by, 1)
-    assert len(do(take, "hq", SMS, TERMS, NOON, 10, set(), Memo()).rows) == 10
+    assert [len(claimed.rows) for claimed in do(take, "hq", SMS, TERMS, NOON, 10, set(), Memo())] == [10]
 
 
 @dataclass

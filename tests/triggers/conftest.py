@@ -30,3 +30,9 @@ class StillClock:
 def node(database: Database) -> Node:
     database.create(tables.metadata)
     return Node(database, HqOutlet(StillClock()))
+
+
+@pytest.fixture
+def noon() -> int:
+    """In China, outside every quiet hour."""
+    return NOW - (NOW + 8 * 3600) % 86_400 + 12 * 3600

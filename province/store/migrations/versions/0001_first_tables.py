@@ -248,6 +248,7 @@ def upgrade() -> None:
         "trigger_wave",
         sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("last", sa.Integer(), nullable=False),
+        sa.Column("scene", sa.String(length=64), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("rule"),
     )
     op.create_table(
