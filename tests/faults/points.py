@@ -59,6 +59,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     ),
     "restore": ("fence.begin", "fence.give_up"),
     "reset": ("link.reset",),
+    "half_cut": ("retelling.end_half_cut",),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
