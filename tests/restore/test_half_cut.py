@@ -186,8 +186,10 @@ def test_nothing_ends_half_cut_that_may_still_become_whole() -> None:
     assert world.hq.do(retelling.half_cut, LATER) == []
     world.retells()
     assert [each.name for each in world.hq.do(retelling.half_cut, LATER)] == [ORDER.name]
-    for now in (NOW, ORDER.end_at - 1):
-        assert world.hq.do(retelling.half_cut, now) == []
+    assert world.hq.do(retelling.half_cut, ORDER.end_at) == []
+    world.hq.do(fence.put, Incarnation(number=2, mark=9, fenced_at=NOW - 30 * DAY))
+    assert world.hq.do(retelling.half_cut, ORDER.end_at - 1) == []
+    assert len(world.hq.do(retelling.half_cut, ORDER.end_at)) == 1
     world.hq.do(fence.put, Incarnation(number=3, mark=9, fenced_at=NOW))
     assert world.hq.do(retelling.half_cut, LATER) == []
     world.hq.do(fence.put, Incarnation())
