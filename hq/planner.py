@@ -88,7 +88,8 @@ class Planner:
             self._waits = waits
         while not waits and await self._round():
             pass
-        if not waits and await self._database.read(retelling.half_cut, self._clock.now()):
+        half_cut = [] if waits else await self._database.read(retelling.half_cut, self._clock.now())
+        if half_cut:
             for province in await self._database.write(retelling.end_half_cut, self._clock.now()):
                 self._bell.ring(province, feed.WORK_ORDERS)
 

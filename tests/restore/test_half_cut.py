@@ -79,7 +79,7 @@ class World:
 
     def retells(self) -> None:
         for stream in OUTBOX_STREAMS:
-            self.province.do(lambda at, stream=stream: append_everything(at, stream, NOW, forgot=True))  # type: ignore[misc]
+            self.province.do(lambda at, stream=stream: append_everything(at, stream, NOW, forgot=True))
         self.province.do(append_retold, Retold(2), NOW)
         self.exchange(NOW)
 
