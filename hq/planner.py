@@ -30,7 +30,7 @@ from hq.campaign_file import load
 from hq.campaigns import Campaign, CampaignState
 from hq.evaluation import People
 from hq.selection import Selection
-from hq.store import campaigns, erased, feed, leases, provinces, work_orders
+from hq.store import campaigns, erased, feed, leases, provinces, retelling, work_orders
 from hq.store.campaigns import StoredCampaign, WaveState
 from hq.work_orders import Share, blocks, choices, columns_read, planned, shares
 
@@ -88,6 +88,10 @@ class Planner:
             self._waits = waits
         while not waits and await self._round():
             pass
+        half_cut = [] if waits else await self._database.read(retelling.half_cut, self._clock.now())
+        if half_cut:
+            for province in await self._database.write(retelling.end_half_cut, self._clock.now()):
+                self._bell.ring(province, feed.WORK_ORDERS)
 
     async def _round(self) -> bool:
         """The next wave of every campaign that is due. False where there is none.

@@ -58,19 +58,23 @@ class Inbox:
             _accept_if_whole(connection, name, now)
 
     def _work_order(self, connection: Connection, order: WorkOrder, now: int) -> None:
-        if ledger.load_work_order(connection, order.name) is None:
+        known = ledger.load_work_order(connection, order.name)
+        if known is None:
             self._new_work_order(connection, order, now)
+        elif known.state is WorkOrderState.ISSUED:
+            ledger.put_work_order(connection, _on_its_way(order))
         if order.state in COMMANDED:
             _command(connection, WorkOrderCommand(order.name, order.state, order.version))
 
     def _new_work_order(self, connection: Connection, order: WorkOrder, now: int) -> None:
         """It waits as ISSUED, whatever HQ has made of it since, until all its tasks are here."""
         objection = self._objection(order)
-        state = WorkOrderState.REJECTED if objection else WorkOrderState.ISSUED
-        # One version back, so that the state HQ sent along counts as a command that is news here.
-        ledger.put_work_order(connection, replace(order, state=state, version=order.version - 1))
         if objection:
-            append_work_order_event(connection, WorkOrderEvent(order.name, state, objection), now)
+            ledger.put_work_order(connection, replace(order, state=WorkOrderState.REJECTED))
+            rejected = WorkOrderEvent(order.name, WorkOrderState.REJECTED, objection)
+            append_work_order_event(connection, rejected, now)
+        else:
+            ledger.put_work_order(connection, _on_its_way(order))
 
     def _objection(self, order: WorkOrder) -> str:
         channel = self._channels.get(order.channel)
@@ -79,6 +83,11 @@ class Inbox:
         if channel.level is not Level.TWO:
             return f"channel {order.channel} is level one: HQ runs it itself"
         return ""
+
+
+def _on_its_way(order: WorkOrder) -> WorkOrder:
+    """One version back, so that the state HQ sent along counts as a command that is news here."""
+    return replace(order, state=WorkOrderState.ISSUED, version=order.version - 1)
 
 
 def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) -> None:

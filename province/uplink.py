@@ -6,6 +6,7 @@ Ring the bell for ("hq", stream) after the commit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -33,6 +34,7 @@ from common.kernel.work_order import WorkOrder, WorkOrderEvent, WorkOrderState
 from common.runtime.clock import Clock
 from common.wire import codec
 from common.wire.streams import HQ
+from province.store import commands
 
 T = TypeVar("T", Stops, OrderRecords, PoolChanges, Consents, Erasures)
 CONSENT_ROWS = 1_000
@@ -156,13 +158,19 @@ def _all_results(connection: Connection, now: int, forgot: bool) -> None:
     for order in ledger.work_orders(connection):
         unknown = forgot or not order.leased
         if unknown:
-            append_work_order(connection, order, now)
+            append_work_order(connection, _commanded(connection, order), now)
         for block in ledger.blocks(connection, order.name):
             if unknown:
                 append_block(connection, block, now)
             for decision in decisions.of_block(connection, order.name, block.number):
                 append_decision(connection, decision, now)
             append_results(connection, block, np.flatnonzero(~unsettled(block) | (block.responses > 0)), now)
+
+
+def _commanded(connection: Connection, order: WorkOrder) -> WorkOrder:
+    """With what HQ said of it while its tasks were on their way."""
+    said = commands.held(connection, order.name)
+    return replace(order, state=said.state, version=said.version) if said else order
 
 
 def _all_orders(connection: Connection, now: int) -> None:

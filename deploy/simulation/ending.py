@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.kernel.task import TERMINAL, TaskState
-from common.kernel.work_order import HQ_NODE
+from common.kernel.work_order import HQ_NODE, WorkOrderState
 from deploy.simulation.node import Node
 from deploy.simulation.source import Source
 from deploy.simulation.violation import Violation
 
 SETTLED = min(TERMINAL)
+OVER = (WorkOrderState.REJECTED, WorkOrderState.COMPLETED)
 COUNTERS = ", ".join(f"{name}_tasks" for name in ("delivered", "suppressed", "expired", "failed", "unknown"))
 TASKS = "work_order, number, keys, states, reasons, responses"
 WISHES = {
@@ -37,6 +38,7 @@ def check(hq: Node, provinces: Sequence[Node]) -> None:
         _check_drained(hq, province)
         _check_drained(province, hq)
         _check_agree(hq, province)
+        _check_work_orders(hq, province)
         _check_own(province)
         _check_waiting(province)
         _check_wishes(hq, province)
@@ -86,6 +88,21 @@ def _check_agree(hq: Node, province: Node) -> None:
         if not forgotten and not _agree(mine.get(place), theirs.get(place), restored):
             shown = f"{_shown(mine.get(place))} there, {_shown(theirs.get(place))} at {HQ_NODE}"
             raise Violation("convergence", f"{province.name}: {place[0]}/{place[1]} is {shown}")
+
+
+def _check_work_orders(hq: Node, province: Node) -> None:
+    """I11 and I16: every work order of the province is over, at both sides alike.
+
+    But for a province that came back from a backup: of what HQ knows to be over it is told nothing.
+    """
+    if province.restored:
+        return
+    statement = "SELECT name, state, version, task_count FROM work_order WHERE node = ?"
+    here, there = ({row[0]: row[1:] for row in node.rows(statement, province.name)} for node in (province, hq))
+    for name in sorted(here.keys() | there.keys()):
+        mine, theirs = here.get(name), there.get(name)
+        if mine is None or mine != theirs or mine[0] not in OVER:
+            raise Violation("work_orders", f"{province.name}: {name} is {mine} there, {theirs} at {HQ_NODE}")
 
 
 def _agree(mine: _Block | None, theirs: _Block | None, restored: bool) -> bool:

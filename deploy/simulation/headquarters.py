@@ -31,7 +31,7 @@ from deploy.simulation.source import Source, follow
 from hq import link, orders
 from hq.campaigns import CampaignState, Step
 from hq.link import Opened, Pushed
-from hq.store import feed, leases, policies, sessions, work_orders
+from hq.store import feed, leases, policies, retelling, sessions, work_orders
 from hq.store.campaigns import WaveState
 from hq.store.feed import HqOutlet
 from hq.store.sessions import LEAP_MAX, Session
@@ -132,6 +132,12 @@ class Headquarters(Node):
             return
         self.wake_lanes()
         self.plan(2 * self.world.random.random(), self._cut, plan, share + 1)
+
+    def sweep(self) -> None:
+        super().sweep()
+        if self.read(retelling.half_cut, self.clock.now()):
+            self.world.tell(self.name, "ends what is half cut")
+            self.write(retelling.end_half_cut, self.clock.now())
 
     def command(self, name: str, step: Step) -> None:
         if self.rows("SELECT 1 FROM campaign WHERE name = ?", name):

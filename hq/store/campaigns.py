@@ -159,6 +159,12 @@ def active(connection: Connection) -> list[StoredCampaign]:
     return [_campaign(row._mapping) for row in connection.execute(query.order_by(campaign.c.name))]
 
 
+def uncut_waves(connection: Connection) -> set[tuple[str, int]]:
+    """(campaign, number) of those that are yet to be cut, or being cut."""
+    told = (wave for each in active(connection) for wave in waves(connection, each.name))
+    return {(wave.campaign, wave.number) for wave in told if wave.state is not WaveState.CUT}
+
+
 def waves(connection: Connection, name: str) -> list[StoredWave]:
     query = select(wave).where(wave.c.campaign == name).order_by(wave.c.number)
     return [StoredWave(**dict(row._mapping) | {"state": WaveState(row.state)}) for row in connection.execute(query)]

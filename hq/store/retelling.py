@@ -1,4 +1,8 @@
-"""What a province tells of work orders HQ does not know: of the province's own making, or forgotten in a restore."""
+"""What a province tells of work orders HQ does not know: of the province's own making, or forgotten in a restore.
+
+What HQ forgot in the middle of cutting it, it cuts on where it knows the campaign, or is asked for it once more; what
+is still not whole when its validity is over, ends with the tasks there are.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from common.delivery import fence, ledger
+from common.kernel.incarnation import FIRST
 from common.kernel.refusal import Fault, Refusal
 from common.kernel.task_block import TaskBlock
-from common.kernel.work_order import LOCAL, WorkOrder, WorkOrderState
-from hq.store import provinces
+from common.kernel.work_order import HQ_NODE, LOCAL, WorkOrder, WorkOrderState, command
+from hq.store import campaigns, feed, leases, provinces
 
 
 def forgot(connection: Connection, province: str) -> bool:
@@ -58,6 +63,28 @@ def take_block(connection: Connection, order: WorkOrder, block: TaskBlock, forgo
 def _as_issued(order: WorkOrder) -> WorkOrder:
     """While its tasks are on their way a province holds a work order one version back."""
     return replace(order, version=order.version + 1) if order.state is WorkOrderState.ISSUED else order
+
+
+def half_cut(connection: Connection, now: int) -> list[WorkOrder]:
+    """Work orders that will never be whole: their validity is over, and HQ, restored in between, has nothing to cut."""
+    if fence.load(connection).number == FIRST or leases.fenced(connection, now):
+        return []
+    going = ledger.work_orders(connection, states=[state for state in WorkOrderState if state not in feed.FINISHED])
+    over = [each for each in going if each.node != HQ_NODE and each.leased and each.end_at <= now]
+    lacking = [each for each in over if ledger.received(connection, each.name) < each.task_count]
+    uncut = campaigns.uncut_waves(connection) if lacking else set()
+    return [each for each in lacking if (each.campaign, each.wave) not in uncut]
+
+
+def end_half_cut(connection: Connection, now: int) -> set[str]:
+    """Each has as many tasks as there are, and is cancelled; answers the provinces that are told so."""
+    ended = half_cut(connection, now)
+    for order in ended:
+        closed = command(order, WorkOrderState.CANCELLED, order.version + 1)
+        closed = replace(closed, task_count=ledger.received(connection, order.name))
+        ledger.put_work_order(connection, closed)
+        feed.put(connection, order.node, [closed], now)
+    return {order.node for order in ended}
 
 
 def not_yours(message: str) -> Refusal:

@@ -69,12 +69,15 @@ def begin_cut(connection: Connection, name: str, number: int, orders: Iterable[W
 def cut(connection: Connection, order: WorkOrder, blocks: Iterable[TaskBlock], now: int) -> None:
     """Issue blocks of a work order, spending HQ's contacts; one that was issued before is passed over.
 
-    Where the province has rejected the work order meanwhile, nobody will contact these people: their tasks end here.
+    So is all of one that has another number of tasks than HQ would issue now: an HQ that was lost cut it from another
+    selection, or it ended half cut. Where the province has rejected the work order meanwhile, nobody will contact these
+    people: their tasks end here.
+
     Raises Refusal RESTORE_FENCED or CLOCK_DISAGREES where nothing may be leased to the node now.
     """
     known = ledger.load_work_order(connection, order.name) or order
     new = [block for block in blocks if not ledger.has_block(connection, block.work_order, block.number)]
-    if not new:
+    if not new or known.task_count != order.task_count:
         return
     new = _issued(connection, known, new, now)
     for block in new:

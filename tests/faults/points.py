@@ -66,6 +66,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     "restore": ("fence.begin", "fence.give_up"),
     "reset": ("link.reset",),
     "engine": ("dead_letters.begin", "dead_letters.keep"),
+    "half_cut": ("retelling.end_half_cut",),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
