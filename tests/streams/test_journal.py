@@ -1,4 +1,4 @@
-"""The local journal: what it acknowledged it keeps, in order, through kills and torn tails; damage is told, not read."""
+"""The local journal: what it acknowledged it keeps, in order, through kills and torn tails; damage is told."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_a_reader_follows_a_writer_and_packed_records_say_so(tmp_path: Path) -> 
     writer.close()
 
 
-@pytest.mark.parametrize("tail", [b"", b"LDEV", b"\x00" * 100, b"LDEV" + b"\xff" * 60], ids=["none", "head", "zeros", "nonsense"])
+@pytest.mark.parametrize(
+    "tail", [b"", b"LDEV", b"\x00" * 100, b"LDEV" + b"\xff" * 60], ids=["none", "head", "zeros", "nonsense"]
+)
 def test_a_torn_tail_is_cut_off_and_never_read(tail: bytes, tmp_path: Path) -> None:
     writer = Writer(tmp_path, 1)
     writer.append([Block(0, Form.JSON, values(5))])
