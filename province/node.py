@@ -132,9 +132,8 @@ def _event_push(settings: ProvinceSettings) -> EventPush | None:
     told = settings.triggers
     if told is None or told.source != "journal":
         return None
-    return EventPush(
-        journal.Writer(settings.event_directory, told.partitions, told.keep_bytes, float(told.keep_seconds))
-    )
+    writer = journal.Writer(settings.event_directory, told.partitions, told.keep_bytes, float(told.keep_seconds))
+    return EventPush(writer, told.pushers or ((settings.bss.name,) if settings.bss else ()))
 
 
 def restore_fence(settings: ProvinceSettings, database: Database, clock: Clock) -> Fence:

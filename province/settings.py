@@ -19,6 +19,8 @@ class Triggers(Section):
     """Kafka's bootstrap.servers; for kafka and spark."""
     topics: tuple[str, ...] = ()
     """Empty: the province's, one a class of events."""
+    pushers: tuple[str, ...] = ()
+    """Who may push events into the journal, by the names in their bss certificates; empty: the [bss] above."""
     partitions: int = Field(1, ge=1, le=256)
     """Of the journal; never changed once events are in it."""
     keep_bytes: int = Field(8 << 30, ge=64 << 20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from liandong.event.v1 import event_pb2, event_pb2_grpc
 from adapters.streams import partitions
 from adapters.streams.journal import Block, Form, Writer
 from common.kernel.refusal import Fault, Refusal, invalid
+from common.wire.server import caller
 
 ENTRIES_MAX = 10_000
 SWEEP_SECONDS = 60.0
@@ -21,16 +22,21 @@ RETRY_SECONDS = 5.0
 
 
 class EventPush(event_pb2_grpc.EventServiceServicer):
-    """An answer means that the events are durable."""
+    """An answer means that the events are durable. `pushers` may push, by the names in their certificates."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer, pushers: Collection[str]) -> None:
+        self._writer, self._pushers = writer, pushers
         self._thread = ThreadPoolExecutor(1, "journal")
 
     async def PushEvents(
         self, request: event_pb2.PushEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> event_pb2.PushEventsResponse:
         del context
+        if caller().name not in self._pushers:
+            message = (
+                f"{caller()} may not push events to this province; [triggers] pushers in its settings says who may"
+            )
+            raise Refusal(Fault.FORBIDDEN, "NOT_YOURS", message)
         entries = len(request.structured) + len(request.packed)
         if entries > ENTRIES_MAX:
             raise invalid(f"{entries} entries, at most {ENTRIES_MAX} are taken; send fewer at a time",

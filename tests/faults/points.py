@@ -66,6 +66,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     "restore": ("fence.begin", "fence.give_up"),
     "reset": ("link.reset",),
     "engine": ("dead_letters.begin", "dead_letters.keep"),
+    "hand_over": ("hand_over.fires",),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {
