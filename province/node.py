@@ -7,9 +7,12 @@ from functools import partial
 from importlib.metadata import version
 
 from liandong.channel.v1 import channel_pb2_grpc
+from liandong.event.v1 import event_pb2_grpc
 
 from adapters.bss.grpc_feed import GrpcBss
 from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
+from adapters.streams import journal
+from adapters.streams.grpc_push import EventPush
 from common.courier.bell import Bell
 from common.delivery.claim import Contacts
 from common.delivery.desk import ReportDesk
@@ -33,7 +36,10 @@ from province.triggers.pruning import prune_for_ever
 from province.uplink import HqOutlet
 
 STOP_SECONDS = 3.0
-ACCESS = health.ACCESS | {"/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"})}
+ACCESS = health.ACCESS | {
+    "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
+    "/liandong.event.v1.EventService/": frozenset({"bss"}),
+}
 WAKE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -68,6 +74,9 @@ async def _serve(settings: ProvinceSettings) -> None:
     vendors = {v.channel: v.name for v in settings.vendors}
     callbacks = ChannelCallbacks(vendors, desk.take_receipts, desk.take_replies)
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
+    push = _event_push(settings)
+    if push is not None:
+        event_pb2_grpc.add_EventServiceServicer_to_server(push, server)  # type: ignore[no-untyped-call]
 
     await database.write(policies.judge_again, clock.now())
     await database.write(trigger_documents.judge_again, clock.now())
@@ -97,6 +106,8 @@ async def _serve(settings: ProvinceSettings) -> None:
     ]
     jobs.append(steady(partial(prune_for_ever, database, clock)))
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
+    if push is not None:
+        jobs.append(push.sweep())
     if settings.bss:
         bss = GrpcBss(build_channel(settings.bss.address, outward, tls.Identity("bss", settings.bss.name)))
         source = settings.bss.source_system
@@ -110,8 +121,19 @@ async def _serve(settings: ProvinceSettings) -> None:
     finally:
         healthy.stop()
         await server.stop(STOP_SECONDS)
+        if push is not None:
+            push.close()
         database.write_busy_seconds(settings.data_dir / "busy_seconds.json")
         database.close()
+
+
+def _event_push(settings: ProvinceSettings) -> EventPush | None:
+    """Where events come by Kafka, nobody pushes any."""
+    told = settings.triggers
+    if told is None or told.source != "journal":
+        return None
+    writer = journal.Writer(settings.event_directory, told.partitions, told.keep_bytes, float(told.keep_seconds))
+    return EventPush(writer, told.pushers or ((settings.bss.name,) if settings.bss else ()))
 
 
 def restore_fence(settings: ProvinceSettings, database: Database, clock: Clock) -> Fence:

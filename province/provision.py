@@ -36,6 +36,10 @@ key = "province.key"
 # source_system = "bss-{code}"
 # address = "127.0.0.1:7911"
 # name = "bss-{code}"
+
+# Where events come from, for `liandong triggers serve`: pushed into this node's journal, or on Kafka.
+# [triggers]
+# source = "journal"                     # or "kafka", or "spark": then also brokers = "127.0.0.1:9092"
 """
 
 

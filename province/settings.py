@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import Literal, Self
 
-from common.runtime.settings import NodeSettings, OrderSource
+from pydantic import Field, model_validator
+
+from common.kernel.event import EventClass, topic
+from common.runtime.settings import NodeSettings, OrderSource, Section
+
+
+class Triggers(Section):
+    """Where events come from, and what the trigger engine does with them."""
+
+    source: Literal["journal", "kafka", "spark"] = "journal"
+    brokers: str = ""
+    """Kafka's bootstrap.servers; for kafka and spark."""
+    topics: tuple[str, ...] = ()
+    """Empty: the province's, one a class of events."""
+    pushers: tuple[str, ...] = ()
+    """Who may push events into the journal, by the names in their bss certificates; empty: the [bss] above."""
+    partitions: int = Field(1, ge=1, le=256)
+    """Of the journal; never changed once events are in it."""
+    keep_bytes: int = Field(8 << 30, ge=64 << 20)
+    """Of the journal; older events go first."""
+    keep_seconds: int = Field(7 * 86_400, ge=3_600)
+    idle_seconds: int = Field(60, ge=1)
+    """A partition without events for so long goes by the clock, so that what lasts is noticed."""
+
+    @model_validator(mode="after")
+    def _has_brokers(self) -> Self:
+        if self.source != "journal" and not self.brokers:
+            raise ValueError(f"source {self.source} needs brokers, such as 127.0.0.1:9092")
+        return self
 
 
 class ProvinceSettings(NodeSettings):
@@ -15,3 +44,18 @@ class ProvinceSettings(NodeSettings):
     """Where set: with no word from HQ on stops for this long, nobody is contacted, even if the policy allows longer."""
     bss: OrderSource | None = None
     """Where the province's orders and pool changes are pulled from."""
+    triggers: Triggers | None = None
+    """Where set: events are taken in, and `liandong triggers serve` works on them."""
+
+    @property
+    def event_directory(self) -> Path:
+        return self.data_dir / "events"
+
+    @property
+    def trigger_directory(self) -> Path:
+        """The checkpoints, the dead letters, and how things stand; shared by all engines of the province."""
+        return self.data_dir / "triggers"
+
+    def topics(self) -> tuple[str, ...]:
+        named = self.triggers.topics if self.triggers else ()
+        return named or tuple(topic(self.code, each) for each in EventClass)

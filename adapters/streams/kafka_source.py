@@ -23,6 +23,7 @@ MEASURED = 16
 SESSION_MS = 6_000
 LOOK_SECONDS = 0.002
 WATERMARK_SECONDS = 1.0
+METADATA_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 SETTINGS: dict[str, Any] = {
@@ -167,6 +168,42 @@ def _consumer(settings: dict[str, Any]) -> Consumer:
     except ImportError as error:
         raise missing("the package confluent-kafka is not installed here; install the extra kafka") from error
     return Consumer(settings)
+
+
+def consumer_of(brokers: str) -> Consumer:
+    """One of no group, for looking."""
+    return _consumer({"bootstrap.servers": brokers, "group.id": "liandong-look", "enable.auto.commit": False,
+                      "log_level": 3})  # fmt: skip
+
+
+def ends_of(consumer: Consumer, topics: Sequence[str], last: int) -> dict[str, int]:
+    """Has the consumer begin `last` messages before the end of each partition; where those ends are, 0 where empty."""
+    from confluent_kafka import TopicPartition
+
+    there = consumer.list_topics(timeout=METADATA_SECONDS).topics
+    ends, places = {}, []
+    for topic in topics:
+        for number in there[topic].partitions if topic in there else ():
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=METADATA_SECONDS)
+            places.append(TopicPartition(topic, number, max(low, high - last)))
+            ends[f"{topic}:{number}"] = high if high > max(low, high - last) else 0
+    if not places:
+        raise missing(f"there is no topic {', '.join(topics)}; look at the name, or create it")
+    consumer.assign(places)
+    return ends
+
+
+def stretches_of(consumer: Consumer, wait_seconds: float, edge: EdgeNow) -> list[Stretch]:
+    """What came in, of whatever partitions."""
+    from confluent_kafka import Message
+
+    found = []
+    for name, messages in _by_partition(consumer.consume(CONSUME, wait_seconds)):
+        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+        values = [message.value() or b"" for message in messages]
+        headers = list(map(Message.headers, messages))
+        found.append(Stretch(name, int(offsets[-1]) + 1, offsets, values, headers, edge))
+    return found
 
 
 def _place(partition: str, offset: int | None = None) -> TopicPartition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,16 +21,25 @@ from adapters.streams.files import decode_file
 from adapters.streams.mapping import load
 from adapters.streams.simulator import EXAMPLE_AT, Plan, batches, population
 from adapters.streams.standard import Edge
+from adapters.streams.stretch import Stretch
 from common.kernel.event_catalogue import CATALOGUE, event_type
+from common.kernel.reasons import DEAD_REASONS
 from common.kernel.refusal import invalid
 from common.kernel.subscriber import FEDERATION_KEY_BYTES_MIN, subscriber_keys
+from common.runtime.clock import clock_of, milliseconds
+from common.runtime.settings import load as load_settings
+from deploy import events_tail
 from deploy.cli.ask import Language
 from deploy.events_view import Linted, markdown, show_linted, show_type, show_types, type_document
 from deploy.words import word
+from province.settings import ProvinceSettings
+from province.triggers.dead_letters import DeadLetterBox, KeptLetter
 
 app = typer.Typer(help="Events: the catalogue, files of them, and made-up ones.", no_args_is_help=True)
 
 COUNT_MAX = 100_000_000
+Config = Annotated[Path, typer.Option("--config", help="The province's settings file.",
+                                      envvar="LIANDONG_PROVINCE_CONFIG")]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -99,6 +109,73 @@ def generate(
         typer.echo(json.dumps({"events": count, "bytes": out.stat().st_size, "file": str(out)}))
     else:
         typer.echo(f"{count:,} {word('written', lang)} {out}")
+
+
+@app.command()
+def tail(
+    config: Config = Path("province.toml"),
+    topic: Annotated[str, typer.Option(help="A topic on Kafka; left out: what the settings name.")] = "",
+    journal: Annotated[Path | None, typer.Option(help="A journal's directory; the settings are not asked.")] = None,
+    last: Annotated[int, typer.Option(min=0, help="How many of the newest of each partition are shown first.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes in, until Ctrl-C.")] = False,
+) -> None:
+    """Show events as they come in, a line each; numbers and subscribers are masked."""
+    with suppress(KeyboardInterrupt):
+        for stretch in _stretches(config, topic, journal, last, follow):
+            for each in events_tail.lines(stretch):
+                typer.echo(each)
+
+
+def _stretches(config: Path, topic: str, journal: Path | None, last: int, follow: bool) -> Iterator[Stretch]:
+    if journal is not None:
+        return events_tail.of_journal(journal, last, lambda: _edge(None), follow)
+    settings = load_settings(ProvinceSettings, config)
+    edge = partial(_edge, settings.clock_file)
+    if not topic and _is_journal(settings):
+        return events_tail.of_journal(settings.event_directory, last, edge, follow)
+    return events_tail.of_kafka(_brokers(settings), [topic] if topic else settings.topics(), last, edge, follow)
+
+
+def _edge(clock_file: Path | None) -> Edge:
+    return Edge(milliseconds(clock_of(clock_file)))
+
+
+def _is_journal(settings: ProvinceSettings) -> bool:
+    return settings.triggers is None or settings.triggers.source == "journal"
+
+
+def _brokers(settings: ProvinceSettings) -> str:
+    if settings.triggers is None or not settings.triggers.brokers:
+        raise invalid("the settings name no Kafka: set brokers in [triggers], or leave --topic out")
+    return settings.triggers.brokers
+
+
+@app.command("dead-letters")
+def dead_letters(
+    config: Config = Path("province.toml"),
+    last: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest are shown.")] = 20,
+    lang: Language = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Records that were refused as events: how many for which reason, and the newest of them, masked."""
+    box = DeadLetterBox(load_settings(ProvinceSettings, config).trigger_directory)
+    reasons, newest = box.by_reason(), box.newest(last)
+    box.close()
+    if as_json:
+        told = {"reasons": {reason.name: times for reason, times in reasons.items()},
+                "newest": [_letter(each) for each in newest]}  # fmt: skip
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    for reason, times in reasons.items():
+        typer.echo(f"{times:>10,}  {reason.name}  {getattr(DEAD_REASONS[reason], lang)}")
+    for each in newest:
+        typer.echo(f"{each.partition} {each.letter.position}  {each.letter.reason.name}  {each.letter.why}")
+
+
+def _letter(kept: KeptLetter) -> dict[str, object]:
+    letter = kept.letter
+    return {"partition": kept.partition, "offset": letter.position, "reason": letter.reason.name, "why": letter.why,
+            "record": letter.raw.decode(errors="replace"), "kept_at": kept.kept_at}  # fmt: skip
 
 
 def _writer(out: Path) -> Callable[[Iterator[pa.RecordBatch]], Iterator[bytes]]:

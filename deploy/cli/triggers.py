@@ -19,14 +19,19 @@ from common.kernel.refusal import Refusal
 from common.kernel.trigger_rule import TriggerRule
 from common.rules.trigger_document import parsed
 from common.rules.trigger_file import to_publish
+from common.runtime.migrate import check_schema
+from common.runtime.settings import load
 from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.trigger_words import form_words, period_words
 from deploy.words import word
+from province.settings import ProvinceSettings
 
 app = typer.Typer(help="Which events make which offers, at every province.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="The trigger document.")]
 Rule = Annotated[str, typer.Argument(help="The rule's name.")]
+Province = Annotated[Path, typer.Option("--config", help="The province's settings file.",
+                                        envvar="LIANDONG_PROVINCE_CONFIG")]  # fmt: skip
 GOOD, BAD, WAITS = "green", "bold red", "yellow"
 
 
@@ -143,3 +148,15 @@ def _standing(at: pb.ProvinceTriggers, newest: int, lang: str) -> Text:
     if at.version < newest:
         return Text(word("triggers_behind", lang), style=WAITS)
     return Text(f"✓ {word('triggers_taken', lang)}", style=GOOD)
+
+
+@app.command()
+def serve(config: Province = Path("province.toml")) -> None:
+    """Run a province's trigger engine, beside its node, until it is told to stop."""
+    from deploy.local.spark import session
+    from province.__main__ import MIGRATIONS
+    from province.triggers import node
+
+    settings = load(ProvinceSettings, config)
+    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
+    node.serve(settings, session)

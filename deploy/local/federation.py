@@ -156,13 +156,15 @@ def channels_of(node: str) -> list[str]:
 
 
 def _complete(local: Local, settings: Path, node: str) -> None:
-    """Name the node's vendors, its BSS and the stepped clock in its settings."""
+    """Name the node's vendors, its BSS, where its events come from and the stepped clock in its settings."""
     source = {"source_system": f"bss-{node}" if node != HQ else "cbss", "address": local.address(f"bss-{node}"),
               "name": f"bss-{node}"}  # fmt: skip
     sections = [_section("cbss" if node == HQ else "bss", source)]
     for channel in channels_of(node):
         vendor = {"channel": channel, "address": local.address(f"vendor-{node}"), "name": f"vendor-{node}"}
         sections.append(_section("[vendors]", vendor))
+    if node != HQ:
+        sections.append(_section("triggers", {"source": "journal"}))
     text = settings.read_text(encoding="utf-8")
     settings.write_text("\n".join([f'clock_file = "{local.clock_file}"', text, *sections]), encoding="utf-8")
 

@@ -67,6 +67,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
     "reset": ("link.reset",),
     "engine": ("dead_letters.begin", "dead_letters.keep"),
     "half_cut": ("retelling.end_half_cut",),
+    "hand_over": ("hand_over.fires",),
     "person": ("erased.add", "people.erase", "people.record"),
 }
 FILES: dict[str, tuple[str, ...]] = {

@@ -244,3 +244,25 @@ def test_a_vendor_reports_for_its_own_node_and_channels_only(
             answer = isolation.call(channel, Probe(EVERY_METHOD[name], next(shapes(EVERY_METHOD[name]))), values)
             assert answer.code == "PERMISSION_DENIED NOT_YOURS", answer
     assert isolation.their_rows() == before
+
+
+EVENT_METHODS = [name for name in EVERY_METHOD if name.startswith("/liandong.event.")]
+
+
+@pytest.mark.parametrize("name", EVENT_METHODS)
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [
+        (tls.Identity("bss", "bss-45"), "PERMISSION_DENIED NOT_YOURS"),
+        (tls.Identity("vendor", "vendor-13"), "PERMISSION_DENIED IDENTITY_NOT_ALLOWED"),
+        (PROVINCE, "PERMISSION_DENIED IDENTITY_NOT_ALLOWED"),
+    ],
+)
+def test_only_a_provinces_own_systems_push_events_to_it(
+    isolation: Isolation, name: str, who: tls.Identity, code: str
+) -> None:
+    journal = isolation.local.home(THEIRS) / "data" / "events"
+    before = {path: path.stat().st_size for path in journal.rglob("*.seg")}
+    with isolation.channel(THEIRS, who) as channel:
+        assert isolation.call(channel, Probe(EVERY_METHOD[name], next(shapes(EVERY_METHOD[name])))).code == code
+    assert {path: path.stat().st_size for path in journal.rglob("*.seg")} == before != {}

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adapters.streams import journal
-from adapters.streams.journal import JournalSource, Writer
+from adapters.streams.file_source import FileSource
+from adapters.streams.journal import Form, JournalSource, Writer
+from adapters.streams.simulator import EXAMPLE_AT
 from common.kernel.dead_letter import DeadReason
+from common.kernel.trigger_rule import Sum
+from common.runtime.outage import StoreUnavailable
+from province.fire import Firing
 from province.triggers.checkpoint import Checkpoints
 from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.engine import Engine
-from tests.triggers.engine_world import EDGE, Log, Sink, append, engine, expected, log_of
+from province.triggers.engine import Engine, Pacing
+from tests.triggers.engine_world import (
+    EDGE,
+    LATENESS,
+    RULES,
+    Book,
+    Log,
+    Record,
+    Sink,
+    append,
+    engine,
+    event,
+    expected,
+    log_of,
+    rules,
+)
 
 PARTITIONS = 2
 
@@ -99,7 +122,7 @@ def test_from_any_older_checkpoint_the_same_comes_out(
         for _ in range(int(draw.integers(1, 6))):
             running.turn(0.0)
         running._settle()
-        running._ports.source._lock and __import__("os").close(running._ports.source._lock)  # type: ignore[attr-defined]
+        os.close(running._ports.source._lock)  # type: ignore[attr-defined]
         older.append(tmp_path / f"older-{number}")
         shutil.copytree(tmp_path / "checkpoints", older[-1], ignore=shutil.ignore_patterns("dead*"))
         for file in older[int(draw.integers(0, len(older)))].iterdir():
@@ -138,3 +161,143 @@ def append_more(at: Path, log: Log) -> None:
     writer = Writer(at, len(log))
     append(writer, log_of(len(log), 500, seed=9))
     writer.close()
+
+
+def test_a_rule_that_counts_the_same_goes_on_and_another_begins(log: Log, tmp_path: Path) -> None:
+    """Half of the log under the first rules, half under the next: all but `sum` say another text only."""
+    at, sink, book = tmp_path / "journal", Sink(tmp_path / "fires.db"), Book()
+    half = [records[: len(records) // 2] for records in log]
+    writer = Writer(at, PARTITIONS)
+    append(writer, half)
+    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, book, Pacing(0.0, None, 0.0))
+    until_quiet(running)
+    more = replace(RULES[1], form=Sum("used_bytes", 8e7))
+    said = [replace(each, offer=replace(each.offer, priority=9), version=2) for each in RULES]
+    book.now = rules(2, [said[0], more, *said[2:]])
+    append(writer, [records[len(records) // 2 :] for records in log])
+    until_quiet(running)
+    told = running.told()["partitions"]
+    running.close()
+    writer.close()
+    wanted, found = expected(log), sink.fires()
+    assert {fire for fire in found if fire.rule != "sum"} == {fire for fire in wanted if fire.rule != "sum"}
+    first = {fire for fire in expected(half) if fire.rule == "sum"}
+    assert first <= found
+    for each in told.values():
+        assert each["rules"]["sum"]["seen"] < each["rules"]["surge"]["seen"] == each["counts"]["events"]
+
+
+def test_a_kept_rule_of_another_form_begins_anew(log: Log, tmp_path: Path) -> None:
+    at, sink = written(tmp_path, log), Sink(tmp_path / "fires.db")
+    running = over(at, tmp_path, sink)
+    until_quiet(running)
+    running.close()
+    changed = [replace(RULES[1], lateness_seconds=1), *RULES[2:]]
+    again = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, Book(rules(3, changed)))
+    again.turn(0.0)
+    for each in again.told()["partitions"].values():
+        assert (each["rules"]["sum"]["counted"], each["rules"]["sum"]["seen"]) == (0, 0)
+        assert each["rules"]["surge"]["counted"] > 0
+        assert "each" not in each["rules"]
+    again.close()
+
+
+def test_what_lasts_is_noticed_where_no_more_events_come(tmp_path: Path) -> None:
+    """By the clock, and only where nothing is left to read."""
+    on = event("power_on", "1", 7, "2026-03-01T08:00:00+08:00", cell_id="c", rat="5G")
+    at, sink, now = tmp_path / "journal", Sink(tmp_path / "fires.db"), [EXAMPLE_AT]
+    writer = Writer(at, 1)
+    append(writer, [[Record(on, Form.JSON)]])
+    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, None, Pacing(0.0, 0.05, 0.0), lambda: now[0])
+    until_quiet(running)
+    time.sleep(0.06)
+    now[0] = EXAMPLE_AT + (LATENESS + 15) * 1000
+    running.turn(0.0)
+    assert sink.fires() == set()
+    now[0] += 100
+    running.turn(0.0)
+    assert {(fire.rule, fire.key, fire.at) for fire in sink.fires()} == {("stays", 7, EXAMPLE_AT + 15_000)}
+    running.close()
+    writer.close()
+
+
+def test_time_does_not_pass_while_the_source_says_nothing_of_its_end(tmp_path: Path) -> None:
+    on = event("power_on", "1", 7, "2026-03-01T08:00:00+08:00", cell_id="c", rat="5G")
+    writer = Writer(tmp_path / "journal", 1)
+    append(writer, [[Record(on, Form.JSON)]])
+    writer.close()
+    source, sink = JournalSource(tmp_path / "journal", lambda: EDGE), Sink(tmp_path / "fires.db")
+    running = engine(source, tmp_path, sink, None, Pacing(0.0, 0.01, 0.0), lambda: EDGE.now)
+    source.lag = lambda sure=False: {}  # type: ignore[method-assign]
+    until_quiet(running)
+    time.sleep(0.05)
+    running.turn(0.0)
+    assert sink.fires() == set()
+    running.close()
+
+
+def test_fires_wait_for_a_store_that_is_away_and_no_checkpoint_is_written_meanwhile(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("province.triggers.engine.RETRY_SECONDS", 0.01)
+    sink, away = Sink(tmp_path / "fires.db"), [5]
+
+    def hand_over(firings: Sequence[Firing]) -> None:
+        assert not list((tmp_path / "checkpoints").glob("*.checkpoint"))
+        if away[0]:
+            away[0] -= 1
+            raise StoreUnavailable("sqlite:///x", "gone")
+        sink(firings)
+
+    source = JournalSource(written(tmp_path, log), lambda: EDGE)
+    running = engine(source, tmp_path, hand_over, pacing=Pacing(60.0, None, 0.2))
+    running._due += 60
+    until_quiet(running)
+    running.close()
+    assert sink.fires() == expected(log)
+    assert away == [0]
+
+
+def test_a_full_disk_costs_time_and_nothing_else(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, at = Sink(tmp_path / "fires.db"), written(tmp_path, log)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", full)
+        running = over(at, tmp_path, sink)
+        until_quiet(running)
+        running.close()
+    assert sink.fires() == expected(log)
+    running = over(at, tmp_path, sink)
+    until_quiet(running)
+    running.close()
+    assert sink.fires() == expected(log)
+
+
+def test_a_record_of_ten_megabytes_is_a_dead_letter_and_the_engine_goes_on(tmp_path: Path) -> None:
+    huge = event("data_used", "x" * 10_000_000, 7, "2026-03-01T08:00:00+08:00", used_bytes=1)
+    visit = event("url_visit", "1", 7, "2026-03-01T08:00:00+08:00", host="v.example.com")
+    records = [Record(huge, Form.JSON), Record(huge, Form.PACKED), Record(visit, Form.JSON)]
+    writer = Writer(tmp_path / "journal", 1)
+    append(writer, [records])
+    writer.close()
+    sink = Sink(tmp_path / "fires.db")
+    running = over(tmp_path / "journal", tmp_path, sink)
+    until_quiet(running)
+    (told,) = running.told()["partitions"].values()
+    running.close()
+    assert told["counts"] == {"events": 1, "dead": 2, "dead.TOO_LARGE": 2, "missed": 0}
+    assert {fire.rule for fire in sink.fires()} == {"each"}
+
+
+def test_a_file_is_played_like_any_other_source(log: Log, tmp_path: Path) -> None:
+    lines = [record.value for record in log[0] if record.form is Form.JSON and record.value.startswith(b'{"')]
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(lines))
+    source, sink = FileSource(tmp_path / "events.jsonl", lambda: EDGE), Sink(tmp_path / "fires.db")
+    running = engine(source, tmp_path, sink)
+    while not source.ended:
+        running.turn(0.0)
+    running.close()
+    assert sink.fires() == expected([[Record(line, Form.JSON) for line in lines]])
