@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -219,13 +219,24 @@ def _by_partition(messages: Sequence[Message]) -> list[tuple[str, list[Message]]
 
     if any(map(Message.error, messages)):
         messages = _sound(messages)
-    found: dict[tuple[str, int], list[Message]] = {}
-    end = 0
-    places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
-    for place, run in itertools.groupby(places):
-        begin, end = end, end + len(list(run))
-        found.setdefault(place, []).extend(messages[begin:end])
-    return [(f"{topic}:{number}", some) for (topic, number), some in found.items()]
+    if len(set(map(Message.topic, messages))) > 1:
+        by_topic: dict[str, list[Message]] = {}
+        for message in messages:
+            by_topic.setdefault(message.topic() or "", []).append(message)
+        return [pair for some in by_topic.values() for pair in _by_number(some)]
+    return _by_number(messages)
+
+
+def _by_number(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
+    """Of one topic. They come in few pieces, each of one partition."""
+    from confluent_kafka import Message
+
+    numbers = np.fromiter(map(Message.partition, messages), np.int64, len(messages))
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
+    found: dict[str, list[Message]] = {}
+    for begin, end in pairwise([*begins, len(messages)]):
+        found.setdefault(f"{messages[0].topic()}:{numbers[begin]}", []).extend(messages[begin:end])
+    return list(found.items())
 
 
 def _sound(messages: Sequence[Message]) -> list[Message]:

@@ -21,6 +21,7 @@ from common.rules.trigger_document import parsed
 from common.rules.trigger_file import to_publish
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
+from deploy.cli import trigger_status
 from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.trigger_words import form_words, period_words
 from deploy.words import word
@@ -160,3 +161,6 @@ def serve(config: Province = Path("province.toml")) -> None:
     settings = load(ProvinceSettings, config)
     check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
     node.serve(settings, session)
+
+
+app.command()(trigger_status.status)
