@@ -21,7 +21,7 @@ from common.rules.trigger_document import parsed
 from common.rules.trigger_file import to_publish
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
-from deploy.cli import trigger_status
+from deploy.cli import trigger_replay, trigger_status
 from deploy.cli.ask import OPERATOR, Language, Operator, ask
 from deploy.trigger_words import form_words, period_words
 from deploy.words import word
@@ -164,3 +164,4 @@ def serve(config: Province = Path("province.toml")) -> None:
 
 
 app.command()(trigger_status.status)
+app.command()(trigger_replay.replay)

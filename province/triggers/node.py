@@ -73,7 +73,7 @@ def _ports(
     settings: ProvinceSettings, database: Database, letters: DeadLetterBox, status: Path, spark: Spark | None
 ) -> Ports:
     clock = clock_of(settings.clock_file)
-    channels = _channels(settings)
+    channels = channels_of(settings)
     return Ports(
         source=_source(settings, partial(_edge, clock), spark),
         rules=StoredRules(database),
@@ -90,7 +90,8 @@ def _edge(clock: Clock) -> Edge:
     return Edge(milliseconds(clock))
 
 
-def _channels(settings: ProvinceSettings) -> dict[str, Channel]:
+def channels_of(settings: ProvinceSettings) -> dict[str, Channel]:
+    """Those of its own that the province runs."""
     own = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.TWO}
     return {vendor.channel: own[vendor.channel] for vendor in settings.vendors if vendor.channel in own}
 
