@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from adapters.streams.file_source import in_order_of_time, parts
+from adapters.streams.file_source import FileSource
 from adapters.streams.files import FORMATS
 from adapters.streams.kafka_source import history_of
 from adapters.streams.mapping import SourceMapping
@@ -23,15 +23,18 @@ JOURNAL = "journal"
 
 
 def of_file(
-    path: Path, settings: ProvinceSettings, mapping: SourceMapping | None, wanted: Collection[str], as_it_stands: bool
+    path: Path, settings: ProvinceSettings, mapping: SourceMapping | None, as_it_stands: bool
 ) -> Iterator[Stretch]:
-    """In order of time, with the fields of the types wanted; or, as it stands, in the order of its lines."""
+    """In order of time; or, as it stands, in the order of its lines."""
     keys_of = partial(subscriber_keys, settings.federation_key())
     edge = Edge(_now(settings), lambda numbers: keys_of(numbers.tolist()))
-    if as_it_stands:
-        yield from parts(path, edge, mapping)
-    else:
-        yield from in_order_of_time(path, edge, mapping, wanted)
+    return played(FileSource(path, lambda: edge, mapping, by_time=not as_it_stands))
+
+
+def played(source: FileSource) -> Iterator[Stretch]:
+    """From its beginning to its end."""
+    while not source.ended:
+        yield from source.poll(_Reader(), 0.0)
 
 
 def of_stream(name: str, settings: ProvinceSettings) -> Iterator[Stretch]:
@@ -47,3 +50,14 @@ def of_stream(name: str, settings: ProvinceSettings) -> Iterator[Stretch]:
 
 def _now(settings: ProvinceSettings) -> int:
     return milliseconds(clock_of(settings.clock_file))
+
+
+class _Reader:
+    """Who keeps no place."""
+
+    def assigned(self, partition: str) -> int | None:  # noqa: ARG002 - it is the same for all
+        return None
+
+    def revoked(self, partition: str) -> None: ...
+
+    def lost(self, partition: str) -> None: ...

@@ -68,7 +68,7 @@ def replay(
     database = Database(settings.url("province"))
     try:
         rules = only(_of_file(draft) if draft else node.StoredRules(database).rules(), rule)
-        history = _history(source, settings, mapping, rules, as_it_stands)
+        history = _history(source, settings, mapping, as_it_stands)
         found = run_through(history, rules)
         told = Told(source, dry_run, found, _prospects(database, settings, found.firing),
                     _handed_over(database, settings, found.firing, dry_run))  # fmt: skip
@@ -85,14 +85,11 @@ def _of_file(draft: Path) -> Rules:
     return Rules(0, found.rules, (Matcher(found.rules, found.areas, found.host_lists),))
 
 
-def _history(
-    source: str, settings: ProvinceSettings, mapping: Path | None, rules: Rules, as_it_stands: bool
-) -> Iterator[Stretch]:
+def _history(source: str, settings: ProvinceSettings, mapping: Path | None, as_it_stands: bool) -> Iterator[Stretch]:
     if not Path(source).is_file():
         return event_history.of_stream(source, settings)
-    wanted = {name for rule in rules.rules for name in rule.events}
     form = load_mapping(mapping) if mapping else None
-    return event_history.of_file(Path(source), settings, form, wanted, as_it_stands)
+    return event_history.of_file(Path(source), settings, form, as_it_stands)
 
 
 def _prospects(database: Database, settings: ProvinceSettings, firing: Firing) -> list[str]:

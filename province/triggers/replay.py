@@ -74,7 +74,7 @@ def _counts(partition: Partition, rule: str) -> dict[str, int]:
 
 
 def _joined(rule: TriggerRule, fired: list[Firing]) -> Firing:
-    """Ascending by time."""
+    """Ascending by time, then by person."""
     none: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
     if not fired:
         return Firing(rule, none, none, none, (), none.astype(np.uint32))
@@ -87,4 +87,4 @@ def _joined(rule: TriggerRule, fired: list[Firing]) -> Firing:
         np.concatenate([getattr(each, name) for each in fired]) for name in ("keys", "periods", "event_at")
     )
     joined = Firing(rule, keys, periods, event_at, tuple(words), np.concatenate(refs))
-    return joined.take(np.argsort(joined.event_at, kind="stable"))
+    return joined.take(np.lexsort((joined.keys, joined.event_at)))

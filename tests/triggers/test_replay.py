@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from adapters.streams.file_source import in_order_of_time, parts
+from adapters.streams.file_source import FileSource
 from adapters.streams.journal import Block, Form, Writer
 from adapters.warehouse.population import make_population
 from common.delivery import consents, orders, vault
@@ -24,6 +24,7 @@ from common.kernel.subscriber import subscriber_keys
 from common.runtime.clock import write_offset
 from common.runtime.database import Database
 from deploy.cli.root import app
+from deploy.event_history import played
 from deploy.local.federation import World, fill, lay_out, layout
 from deploy.local.kafka import Broker
 from province.store import triggers
@@ -65,7 +66,7 @@ def lines(log: Log, tmp_path: Path) -> tuple[Path, Log]:
 @pytest.mark.parametrize("name", [each.name for each in RULES])
 def test_it_fires_as_the_engine_does(lines: tuple[Path, Log], name: str) -> None:
     path, log = lines
-    found = replay(parts(path, EDGE), only(rules(), name))
+    found = replay(played(FileSource(path, lambda: EDGE)), only(rules(), name))
     assert set(plain([found.firing])) == {fire for fire in expected(log) if fire.rule == name}
     assert (np.diff(found.firing.event_at) >= 0).all()
     _closes(found.counts, len(log[0]))
@@ -85,8 +86,7 @@ def test_in_order_of_time_the_order_of_the_lines_is_nothing(lines: tuple[Path, L
     for seed in (1, 2):
         mixed = [records[place].value for place in np.random.default_rng(seed).permutation(len(records)).tolist()]
         path.write_bytes(b"\n".join(mixed))
-        wanted = only(rules(), name).rules[0].events
-        found = replay(in_order_of_time(path, EDGE, None, wanted), only(rules(), name))
+        found = replay(played(FileSource(path, lambda: EDGE, by_time=True)), only(rules(), name))
         assert found.counts["late"] == 0
         _closes(found.counts, len(records))
         told.append({fire[:4] for fire in plain([found.firing])})
@@ -143,7 +143,7 @@ def province(tmp_path: Path) -> Province:
         numbers = list(connection.execute(wanted, {"here": int(CODE), "people": PEOPLE}).scalars())
     keys = subscriber_keys((local.home(CODE) / "federation.key").read_bytes(), numbers)
     assert len(keys) == PEOPLE
-    return Province(tmp_path / "f", store, keys.tolist())
+    return Province(tmp_path / "f", store, sorted(keys.tolist()))
 
 
 def _moment(at: int) -> str:
