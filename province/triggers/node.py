@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -30,11 +28,11 @@ from province.triggers import hand_over
 from province.triggers.checkpoint import Checkpoints
 from province.triggers.dead_letters import DeadLetterBox
 from province.triggers.engine import Engine, Pacing, Ports
+from province.triggers.engine_status import status_file
 from province.triggers.matcher import Matcher
 from province.triggers.partition import Rules
 from province.triggers.source import Source
 
-STALE_SECONDS = 60.0
 Spark = Callable[[Path], Any]
 """Starts the process's Spark session; the directory takes what it writes."""
 
@@ -56,7 +54,7 @@ def serve(settings: ProvinceSettings, spark: Spark | None = None) -> None:
         stack.callback(database.close)
         letters = DeadLetterBox(settings.trigger_directory)
         stack.callback(letters.close)
-        status = _status(settings.trigger_directory)
+        status = status_file(settings.trigger_directory)
         stack.callback(status.unlink, missing_ok=True)
         ports = _ports(settings, database, letters, status, spark)
         log.info("province %s: events from %s", settings.code, _settled(settings).source)
@@ -140,11 +138,3 @@ def _matcher(document: TriggerDocument) -> Matcher | None:
     except Refusal as refusal:
         log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
         return None
-
-
-def _status(directory: Path) -> Path:
-    """Of this process; those of the dead go."""
-    for path in directory.glob("status-*.json"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
-    return directory / f"status-{os.getpid()}.json"

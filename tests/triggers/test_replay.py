@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +14,12 @@ from typer.testing import CliRunner
 
 from adapters.streams.file_source import FileSource
 from adapters.streams.journal import Block, Form, Writer
-from adapters.warehouse.population import make_population
 from common.delivery import consents, orders, vault
 from common.kernel.consent import Consents
 from common.kernel.order import OrderChange, OrderRecords
-from common.kernel.subscriber import subscriber_keys
-from common.runtime.clock import write_offset
-from common.runtime.database import Database
 from deploy.cli.root import app
 from deploy.event_history import played
-from deploy.local.federation import World, fill, lay_out, layout
 from deploy.local.kafka import Broker
-from province.store import triggers
 from province.triggers.replay import only, replay
 from tests.triggers.documents import document
 from tests.triggers.engine_world import (
@@ -35,18 +27,15 @@ from tests.triggers.engine_world import (
     RULES,
     Log,
     Record,
-    event,
     expected,
     log_of,
     plain,
     produce,
     rules,
 )
+from tests.triggers.one_province import CODE, NOON, PEOPLE, Province, history, made
 
-CODE = "45"
-NOON = int(datetime(2026, 3, 2, 4, tzinfo=UTC).timestamp())
 DAY = 86_400
-PEOPLE = 40
 
 
 @pytest.fixture(scope="module")
@@ -94,78 +83,19 @@ def test_in_order_of_time_the_order_of_the_lines_is_nothing(lines: tuple[Path, L
     assert told[0]
 
 
-@dataclass(frozen=True)
-class Province:
-    """A province with people and a rule of its own, at noon."""
-
-    root: Path
-    store: Database
-    keys: Sequence[int]
-
-    @property
-    def config(self) -> Path:
-        return self.root / CODE / "province.toml"
-
-    def replay(self, *arguments: object, code: int = 0) -> dict[str, Any]:
-        done = CliRunner().invoke(
-            app, ["triggers", "replay", *map(str, arguments), "--config", str(self.config), "--json"]
-        )
-        assert done.exit_code == code, (done.output, done.exception)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-    def stored(self) -> tuple[int, int, int]:
-        with self.store.snapshot() as connection:
-            counts = [
-                connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
-                for table in ("fire", "local_request", "trigger_wave")
-            ]
-        return counts[0], counts[1], counts[2]
-
-    def files(self) -> dict[str, bytes]:
-        return {
-            str(path): path.read_bytes()
-            for path in sorted(self.root.rglob("*"))
-            if path.is_file() and not path.name.endswith(("-shm", "-wal"))
-        }
-
-
-@pytest.fixture
-def province(tmp_path: Path) -> Province:
-    local = layout(tmp_path / "f")
-    lay_out(local, World(3, NOON - 12 * 3600, 3, None, {}), make_population(400, 3), datetime.now(UTC))
-    write_offset(local.clock_file, NOON - int(datetime.now(UTC).timestamp()))
-    fill(local, CODE)
-    store = Database(f"sqlite:///{local.database(CODE)}")
-    with store.transaction() as connection:
-        triggers.put_local(connection, "own", document("data-80"), False, 1)
-        wanted = text("SELECT msisdn FROM vault WHERE active AND province = :here ORDER BY msisdn LIMIT :people")
-        numbers = list(connection.execute(wanted, {"here": int(CODE), "people": PEOPLE}).scalars())
-    keys = subscriber_keys((local.home(CODE) / "federation.key").read_bytes(), numbers)
-    assert len(keys) == PEOPLE
-    return Province(tmp_path / "f", store, sorted(keys.tolist()))
-
-
-def _moment(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat()
-
-
-def _history(keys: Sequence[int], at: int = NOON) -> list[bytes]:
-    """Sorted by person, not by time; each comes to the limit in two steps, an hour apart, the second twice there."""
-    steps = ((0, -7200), (1, -3600), (1, -3600))
-    told = [event("data_used", f"{key}-{n}", key, _moment(at + off), used_bytes=3000) for key in keys
-            for n, off in steps]  # fmt: skip
-    return [*told, b"{", event("power_on", "p", keys[0], _moment(at - 9000), cell_id="460-01-1-1")]
-
-
 def _file(tmp_path: Path, values: Sequence[bytes]) -> Path:
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"\n".join(values))
     return path
 
 
+@pytest.fixture
+def province(tmp_path: Path) -> Province:
+    return made(tmp_path / "f")
+
+
 def test_a_dry_run_tells_all_and_writes_nothing(province: Province, tmp_path: Path) -> None:
-    file = _file(tmp_path, _history(province.keys))
+    file = _file(tmp_path, history(province.keys))
     before = province.files()
     told = province.replay(file, "--rule", "data-80", "--dry-run")
     assert province.files() == before
@@ -183,8 +113,8 @@ def test_a_dry_run_tells_all_and_writes_nothing(province: Province, tmp_path: Pa
 
 def test_a_real_run_does_what_the_dry_run_said(province: Province, tmp_path: Path) -> None:
     """Some of it long ago, some of it just now; and twice is as once."""
-    then = _history(province.keys[:10])[:-2]
-    file = _file(tmp_path, [*then, *_history(province.keys[10:], NOON + 3590)[:-2]])
+    then = history(province.keys[:10])[:-2]
+    file = _file(tmp_path, [*then, *history(province.keys[10:], NOON + 3590)[:-2]])
     said = province.replay(file, "--rule", "data-80", "--dry-run")
     assert said["handed_over"] == {"late": 10, "asked": PEOPLE - 10}
     done = province.replay(file, "--rule", "data-80")
@@ -221,7 +151,7 @@ def test_who_may_not_be_contacted_is_told_with_the_reason(
     province: Province, tmp_path: Path, happens: Callable[[Province, int], None], why: str
 ) -> None:
     happens(province, province.keys[3])
-    told = province.replay(_file(tmp_path, _history(province.keys)), "--rule", "data-80", "--dry-run")
+    told = province.replay(_file(tmp_path, history(province.keys)), "--rule", "data-80", "--dry-run")
     assert (told["dropped"], told["contacts"]) == ({why: 1}, PEOPLE - 1)
     assert [each["dropped"] for each in told["first"][:5]] == [None, None, None, why, None]
 
@@ -238,10 +168,10 @@ def _draft(tmp_path: Path, *changes: tuple[str, str]) -> Path:
 
 def test_a_rule_that_is_not_published_is_tried(province: Province, tmp_path: Path) -> None:
     """At night its offer is over before the quiet hours are; with consent of its own only who gave it is asked."""
-    night = _file(tmp_path, _history(province.keys, NOON + 9 * 3600 - DAY))
+    night = _file(tmp_path, history(province.keys, NOON + 9 * 3600 - DAY))
     short = _draft(tmp_path, ("valid_for: 30m", "valid_for: 10h"))
     assert province.replay(night, "--rule", "trial", "--dry-run", "--document", short)["contacts"] == PEOPLE
-    late = _file(tmp_path, _history(province.keys, NOON + 12 * 3600 - DAY))
+    late = _file(tmp_path, history(province.keys, NOON + 12 * 3600 - DAY))
     draft = _draft(tmp_path, ("channels:", "purpose: location, channels:"))
     with province.store.transaction() as connection:
         columns = (np.array([NOON - 9], np.uint32), np.array([NOON + 9], np.uint32), np.array([False]))
@@ -252,7 +182,7 @@ def test_a_rule_that_is_not_published_is_tried(province: Province, tmp_path: Pat
 
 def test_its_own_contacts_spend_the_provinces_share(province: Province, tmp_path: Path) -> None:
     """One a day by the built-in policy, two a week."""
-    values = [value for day in range(5) for value in _history(province.keys[:2], NOON - day * DAY)[:-2]]
+    values = [value for day in range(5) for value in history(province.keys[:2], NOON - day * DAY)[:-2]]
     unique = [value.replace(b'"id": "', f'"id": "{place}-'.encode()) for place, value in enumerate(values)]
     draft = _draft(tmp_path, ("once_a: month", "once_a: day"))
     told = province.replay(_file(tmp_path, unique), "--rule", "trial", "--dry-run", "--document", draft)
@@ -273,7 +203,7 @@ def test_its_own_contacts_spend_the_provinces_share(province: Province, tmp_path
 def test_what_cannot_be_replayed_is_refused_with_a_remedy(
     province: Province, tmp_path: Path, arguments: Sequence[str], says: str
 ) -> None:
-    names = {"file": _file(tmp_path, _history(province.keys[:1])), "draft": _draft(tmp_path)}
+    names = {"file": _file(tmp_path, history(province.keys[:1])), "draft": _draft(tmp_path)}
     told = [each.format(**names) for each in arguments]
     done = CliRunner().invoke(app, ["triggers", "replay", *told, "--config", str(province.config)])
     assert done.exit_code != 0
@@ -283,9 +213,9 @@ def test_what_cannot_be_replayed_is_refused_with_a_remedy(
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_people_read_it(province: Province, tmp_path: Path, lang: str) -> None:
     _leaves(province, province.keys[3])
-    file = _file(tmp_path, _history(province.keys))
+    file = _file(tmp_path, history(province.keys))
     arguments = ["triggers", "replay", str(file), "--rule", "data-80", "--dry-run", "--lang", lang, "--as-it-stands"]
-    told = CliRunner().invoke(app, [*arguments, "--config", str(province.config)]).stdout
+    told = province.run(*arguments)
     assert {"zh": "输入 122 = 命中", "en": "in 122 = matched"}[lang] in told
     assert {"zh": "迟到的事件不计入", "en": "what was late is not counted"}[lang] in told
     assert {"zh": "未判断:", "en": "not judged:"}[lang] in told
@@ -294,7 +224,7 @@ def test_people_read_it(province: Province, tmp_path: Path, lang: str) -> None:
 def test_the_journal_is_replayed_from_its_beginning(province: Province) -> None:
     writer = Writer(province.root / CODE / "data" / "events", 2)
     for number, keys in enumerate((province.keys[:20], province.keys[20:])):
-        writer.append([Block(number, Form.JSON, sorted(_history(keys)[:-2], key=_time))])
+        writer.append([Block(number, Form.JSON, sorted(history(keys)[:-2], key=_time))])
     writer.close()
     told = province.replay("journal", "--rule", "data-80", "--dry-run")
     assert (told["fires"], told["events"]["in"]) == (PEOPLE, 3 * PEOPLE)
@@ -308,7 +238,7 @@ def test_a_topic_is_replayed_to_where_it_ends(
     """Whoever reads it for the engine is left alone; a partition may be empty."""
     topic = new_topic(kafka, 3)
     halves = [province.keys[:20], province.keys[20:]]
-    by_time = [sorted(_history(keys), key=_time) for keys in halves]
+    by_time = [sorted(history(keys), key=_time) for keys in halves]
     produce(kafka.address, topic, [[Record(value, Form.JSON) for value in some] for some in by_time])
     settings = province.config
     written = settings.read_text(encoding="utf-8")
