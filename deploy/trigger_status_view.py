@@ -23,6 +23,8 @@ _CHINA = timezone(timedelta(seconds=ZONE_SECONDS))
 
 def show(told: Document, lang: str, console: Console) -> None:
     console.print(_rules(told, lang))
+    if any(scene["latency_ms"] for scene in told["scenes"]):
+        console.print(_scenes(told, lang))
     console.print(_summary(told, lang))
     if told["engines"]:
         console.print(_engines(told, lang))
@@ -31,14 +33,25 @@ def show(told: Document, lang: str, console: Console) -> None:
 
 
 def _rules(told: Document, lang: str) -> Table:
-    columns = ("scene", "rule", "fires", "contacts", "late_events", *(f"stage_{stage}" for stage in STAGES))
-    table = Table(*(word(column, lang) for column in columns), box=None, caption=word("latency_caption", lang))
+    table = Table(box=None)
+    for column in ("scene", "rule"):
+        table.add_column(word(column, lang), overflow="fold")
+    for column in ("fires", "contacts"):
+        table.add_column(word(column, lang))
+    table.add_column(word("late_events", lang), justify="right")
     for rule in told["rules"]:
         fires = _lines((fate_words(name, lang), count) for name, count in rule["fires"].items())
         contacts = _lines((_contact(name, lang), count) for name, count in rule["contacts"].items())
         late = f"{rule['counted']['late']:,}" if rule["counted"] else "-"
-        latencies = (_latency(rule["latency_ms"].get(stage)) for stage in STAGES)
-        table.add_row(rule["scene"], _name(rule, lang), fires, contacts, late, *latencies)
+        table.add_row(rule["scene"], _name(rule, lang), fires, contacts, late)
+    return table
+
+
+def _scenes(told: Document, lang: str) -> Table:
+    columns = ("scene", *(f"stage_{stage}" for stage in STAGES))
+    table = Table(*(word(column, lang) for column in columns), box=None, caption=word("latency_caption", lang))
+    for scene in told["scenes"]:
+        table.add_row(scene["scene"], *(_latency(scene["latency_ms"].get(stage)) for stage in STAGES))
     return table
 
 

@@ -23,8 +23,8 @@ _LASTS = Words("持续 {span}, 未遇 {ends}", "lasts {span} without {ends}")
 _EVENTS = Words("事件数", "events")
 _SHARE = Words("{of} 的 {percent:g} %", "{percent:g} % of {of}")
 _FATES: dict[str, Words] = {
-    "asked": Words("请求接触", "a contact is asked for"),
-    "late": Words("已过有效期", "too late for the offer"),
+    "asked": Words("请求接触", "contact asked for"),
+    "late": Words("已过有效期", "too late"),
     "unknown": Words("本节点无此用户", "nobody known here"),
     "inactive": Words("已离网", "no active customer"),
     "paused": Words("规则已暂停", "the rule is paused"),

@@ -132,23 +132,21 @@ WORDS: dict[str, Words] = {
     "replay_not_matched": Words("未命中", "not matched"),
     "replay_dead": Words("死信", "dead"),
     "replay_late": Words("迟到", "late"),
-    "replay_duplicates": Words("其中重复", "of the matched twice there"),
+    "replay_duplicates": Words("命中中重复", "twice there, of the matched"),
     "replay_missed": Words("读取前已清除", "gone before they could be read"),
     "replay_people": Words("人", "people"),
     "replay_contact": Words("可接触", "contact"),
     "replay_contacts": Words("可接触人次", "would have been contacted"),
     "replay_day": Words("日期", "day"),
     "replay_not_judged": Words("未判断:", "not judged:"),
-    "replay_other_contacts": Words(
-        "其他活动与规则当时的接触", "contacts that other campaigns and rules made at the time"
-    ),
+    "replay_other_contacts": Words("其他活动与规则当时的接触", "other campaigns' and rules' contacts at the time"),
     "replay_capacity": Words("渠道当时的容量", "room on the channel at the time"),
     "replay_as_known_now": Words(
         "用户当时的状态: 在网、同意、退订与订购均按当前记录",
-        "the person as of then: active, consents, stops and orders are as recorded now",
+        "how people stood then: consents, stops and orders are as now",
     ),
     "replay_lasting": Words("历史结束时仍在持续的状态", "what still lasts when the history ends"),
-    "replay_would_hand": Words("若此刻移交:", "handed over now, this would become of them:"),
+    "replay_would_hand": Words("若此刻移交:", "if handed over now:"),
     "replay_handed": Words("已移交:", "handed over:"),
     "replay_was_late": Words(
         "迟到的事件不计入; 文件默认按时间顺序读取, 主题按到达顺序",

@@ -74,6 +74,7 @@ def test_it_tells_of_a_running_engine_and_that_none_runs(province: Province) -> 
             assert says in screen
             assert "journal:1" in screen
             assert len(screen.splitlines()) < 24
+            assert "data-80" in screen
         process.kill()
         process.wait()
     writer.close()
