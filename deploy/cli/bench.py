@@ -18,7 +18,7 @@ from rich.table import Column, Table
 if TYPE_CHECKING:
     from deploy.bench import Measured
     from deploy.bench_coordination import Measured as MeasuredDecisions
-    from deploy.bench_triggers import Counted
+    from deploy.bench_trigger_kernel import Counted
 
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 TASKS_MAX = 10_000_000
@@ -94,7 +94,7 @@ def triggers(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """Events a second that trigger rules count, against a plain reference, and what they keep of a subscriber."""
-    from deploy.bench_triggers import Sizes, counting, document
+    from deploy.bench_trigger_kernel import Sizes, counting, document
 
     with _progress() as tell:
         counted = counting(Sizes(people, events, run), tell)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -117,6 +118,15 @@ class Broker:
     def kill(self) -> None:
         """SIGKILL; `start` then goes on with the same data."""
         self._end(signal.SIGKILL)
+
+    def create(self, topics: Mapping[str, int]) -> None:
+        """Topics by name, each with so many partitions."""
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        wanted = [NewTopic(name, partitions, 1) for name, partitions in topics.items()]
+        for created in admin.create_topics(wanted).values():
+            created.result(START_SECONDS)
 
     @property
     def _listening(self) -> list[str]:
