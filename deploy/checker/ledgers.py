@@ -253,7 +253,7 @@ def _differ(world: World, hq: Node, sides: Sides) -> Mask:
 def _decided_twice(hq: Node, sides: Sides) -> Mask:
     """A side that came back from a backup may end once more what it has forgotten that it ended, unsent both times."""
     mine, hqs = sides.province.ledger, hq.ledger
-    unsent = (mine.submitted_at[sides.mine] == 0) & (hqs.submitted_at[sides.hqs] == 0)
+    unsent: Mask = (mine.submitted_at[sides.mine] == 0) & (hqs.submitted_at[sides.hqs] == 0)
     unsent &= np.isin(mine.states[sides.mine], _ENDED_UNSENT) & np.isin(hqs.states[sides.hqs], _ENDED_UNSENT)
     return unsent & bool(sides.province.fenced_at > 0 or hq.fenced_at > 0)
 

@@ -170,7 +170,7 @@ def _earlier(connection: Connection, new: Policy, now: int) -> Sequence[Policy]:
     return [known for version in versions if (known := policies.of_version(connection, version)) is not None]
 
 
-def _floor(row: Row[Any], since: int) -> int:
+def _floor(row: Row[*tuple[Any, ...]], since: int) -> int:
     """No older version was in force at the province after `since`."""
     return int(row.policy_version if row.policy_heard_at <= since else row.policy_before)
 
