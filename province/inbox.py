@@ -12,7 +12,7 @@ from common.delivery import consents, fence, forgetting, ledger, orders, stops
 from common.kernel.channel import Channel, Level
 from common.kernel.consent import Consents
 from common.kernel.erasure import Erasures
-from common.kernel.incarnation import may_have_sent
+from common.kernel.incarnation import UNDATED, may_have_sent
 from common.kernel.order import OrderRecords
 from common.kernel.policy import PolicyDocument
 from common.kernel.stop import Stops
@@ -127,8 +127,10 @@ def _task_block(connection: Connection, block: TaskBlock, now: int) -> None:
             ledger.save_block(connection, told(known, block, now))
         return
     new, lost = told(reopened(block), block, now), np.zeros(0, dtype=np.intp)
-    if order is not None and may_have_sent(fence.load(connection).number, order.incarnation):
-        new, lost = fence.given_up(new, now)
+    own = fence.load(connection)
+    if order is not None and may_have_sent(own.number, order.incarnation):
+        at = UNDATED if own.fenced_at == UNDATED else now
+        new, lost = fence.given_up(new, at, order.end_at)
     ledger.insert_block(connection, new)
     append_results(connection, new, lost, now)
 

@@ -155,6 +155,10 @@ def _all_control(connection: Connection, now: int) -> None:
 
 
 def _all_results(connection: Connection, now: int, forgot: bool) -> None:
+    if forgot:
+        # By which policies this node decides HQ must know before it hears, on this stream, that it knows everything.
+        for row in connection.execute(_JUDGED):
+            log.append(connection, HQ, "results", [codec.outbox_entry(PolicyEvent(*row))], now)
     for order in ledger.work_orders(connection):
         unknown = forgot or not order.leased
         if unknown:

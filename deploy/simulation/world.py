@@ -11,6 +11,7 @@ from random import Random
 from sqlalchemy import Connection
 
 from common.delivery.tables import vault
+from common.kernel.policy import CLOCK_MARGIN_SECONDS
 from common.runtime import bulk
 from common.wire.streams import TOPICS
 from deploy.simulation import ending, faults, lies, story, weather
@@ -197,6 +198,8 @@ class World:
         self._calm_since = self.timeline.now
         for node in self.nodes:
             node.machine.off_seconds = 0.0
+            if node.clock.trusted and abs(node.clock.now() - self.timeline.now) > CLOCK_MARGIN_SECONDS / 2:
+                node.set_right()
         for node in self.nodes:
             if not node.up:
                 node.boot()

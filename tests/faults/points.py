@@ -63,7 +63,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "provinces.enroll",
         "subscriber_import.fill_vault",
     ),
-    "restore": ("fence.begin", "fence.give_up"),
+    "restore": ("fence.begin", "fence.date", "fence.give_up"),
     "reset": ("link.reset",),
     "engine": ("dead_letters.begin", "dead_letters.keep"),
     "half_cut": ("retelling.end_half_cut",),
