@@ -35,9 +35,9 @@ def fed(usage: Usage, values: Sequence[bytes], cut: int = 5_000) -> Usage:
     return usage
 
 
-def used(key: int, day: int, month: int = 1, gib: float = 1.0, number: int = 0, hour: int = 8) -> bytes:
+def used(key: int, day: int, month: int = 1, gib: float = 1.0, number: int = 0, clock: str = "08:00") -> bytes:
     return event(
-        "data_used", f"{key}-{month}-{day}-{number}", key, f"2026-{month:02}-{day:02}T{hour:02}:00:00+08:00",
+        "data_used", f"{key}-{month}-{day}-{number}", key, f"2026-{month:02}-{day:02}T{clock}:00+08:00",
         used_bytes=round(gib * GIB), allowance_bytes=30 * GIB,
     )  # fmt: skip
 
@@ -49,10 +49,10 @@ def now(usage: Usage) -> PersonMonths:
 
 def test_days_are_added_up_and_a_month_becomes_the_past_once_nothing_of_it_can_come() -> None:
     january = [used(1, day) for day in (3, 10)] + [used(2, 20, gib=2)]
-    usage = fed(Usage(), [*january, used(1, 1, 2, 0.5), used(1, 31, gib=4, hour=23)])
+    usage = fed(Usage(), [*january, used(1, 1, 2, 0.5, clock="00:05"), used(1, 31, gib=4, clock="23:58")])
     assert now(usage).days[0, 0] == GIB / 2
     assert len(usage.past) == 0
-    fed(usage, [used(1, 2, 2, number=1), used(1, 31, gib=4, number=7)])
+    fed(usage, [used(1, 2, 2, number=1), used(1, 31, gib=4, number=7, clock="23:59")])
     assert usage.late == 1
     assert usage.past.days.sum(axis=1).tolist() == [6 * GIB, 2 * GIB]
     assert usage.past.since.tolist() == [2, 19]
@@ -64,7 +64,7 @@ def test_days_are_added_up_and_a_month_becomes_the_past_once_nothing_of_it_can_c
 
 def test_twice_out_of_order_and_cut_anyhow_it_is_the_same(tmp_path: Path) -> None:
     draw = np.random.default_rng(3)
-    plain = [used(key, day, month, float(draw.random()), hour=8 + n, number=n)
+    plain = [used(key, day, month, float(draw.random()), n, f"08:0{n}")
              for month in (1, 2) for day in range(1, 29) for key in range(1, 9) for n in range(2)]  # fmt: skip
     by_day = [plain[first : first + 16] for first in range(0, len(plain), 16)]
     awkward = [value for some in by_day for value in draw.permutation(np.array([*some, *some[:3]]))]
