@@ -163,5 +163,16 @@ def serve(config: Province = Path("province.toml")) -> None:
     node.serve(settings, session)
 
 
+@app.command()
+def forecast(
+    config: Province = Path("province.toml"),
+    once: Annotated[bool, typer.Option("--once", help="Read what is there, score everybody and end.")] = False,
+) -> None:
+    """Tell whose data will not last the month, as `model_hit` events, again and again until told to stop."""
+    from province.triggers import forecast_node
+
+    raise typer.Exit(0 if forecast_node.run(load(ProvinceSettings, config), once) else 1)
+
+
 app.command()(trigger_status.status)
 app.command()(trigger_replay.replay)

@@ -42,12 +42,10 @@ log = logging.getLogger(__name__)
 def serve(settings: ProvinceSettings, spark: Spark | None = None) -> None:
     """Until SIGTERM or SIGINT; then every partition has its checkpoint."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    told = told_to_stop()
     with ExitStack() as stack:
         settings.trigger_directory.mkdir(parents=True, exist_ok=True)
-        if _settled(settings).source == "spark":
+        if settled(settings).source == "spark":
             # Kafka's group keeps engines apart, and the journal itself does; Spark does not.
             stack.enter_context(sole_instance(settings.trigger_directory))
         database = Database(settings.url("province"))
@@ -57,11 +55,19 @@ def serve(settings: ProvinceSettings, spark: Spark | None = None) -> None:
         status = status_file(settings.trigger_directory)
         stack.callback(status.unlink, missing_ok=True)
         ports = _ports(settings, database, letters, status, spark)
-        log.info("province %s: events from %s", settings.code, _settled(settings).source)
-        Engine(ports, Pacing(idle_seconds=float(_settled(settings).idle_seconds))).run(told)
+        log.info("province %s: events from %s", settings.code, settled(settings).source)
+        Engine(ports, Pacing(idle_seconds=float(settled(settings).idle_seconds))).run(told)
 
 
-def _settled(settings: ProvinceSettings) -> Triggers:
+def told_to_stop() -> threading.Event:
+    """Set by SIGTERM and SIGINT."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    return told
+
+
+def settled(settings: ProvinceSettings) -> Triggers:
     if settings.triggers is None:
         raise conflict('the settings have no section [triggers]; add one, such as: [triggers] source = "journal"')
     return settings.triggers
@@ -73,7 +79,7 @@ def _ports(
     clock = clock_of(settings.clock_file)
     channels = channels_of(settings)
     return Ports(
-        source=_source(settings, partial(_edge, clock), spark),
+        source=_source(settings, partial(edge, clock), spark),
         rules=StoredRules(database),
         hand_over=partial(_hand_over, database, channels, int(settings.code), clock),
         checkpoints=Checkpoints(settings.trigger_directory),
@@ -83,7 +89,7 @@ def _ports(
     )
 
 
-def _edge(clock: Clock) -> Edge:
+def edge(clock: Clock) -> Edge:
     """Whom nobody here knows is found out when fires are handed over, once each."""
     return Edge(milliseconds(clock))
 
@@ -95,7 +101,7 @@ def channels_of(settings: ProvinceSettings) -> dict[str, Channel]:
 
 
 def _source(settings: ProvinceSettings, edge: Callable[[], Edge], spark: Spark | None) -> Source:
-    told = _settled(settings)
+    told = settled(settings)
     if told.source == "journal":
         return JournalSource(settings.event_directory, edge)
     if told.source == "kafka":

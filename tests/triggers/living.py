@@ -132,7 +132,7 @@ class Province:
     def millis(self) -> int:
         return self.wall.now() * 1000
 
-    async def live(self, days: Sequence[Day], each_day: Callable[[], object] = lambda: None) -> None:
+    async def live(self, days: Sequence[Day], each_day: Callable[[Writer], object] = lambda _events: None) -> None:
         """BSS tells who left, events come in, `each_day` does what else is done a day, and offers go out."""
         outlet, writer = HqOutlet(self.wall), Writer(self.directory / "events", PARTITIONS)
         vendor = Vendor(self.directory / "accepted.journal", self.wall)
@@ -145,7 +145,7 @@ class Province:
             self.wall.time = noon(each.day)
             self._leave(each.left)
             push(writer, each.events)
-            each_day()
+            each_day(writer)
             while engine.turn(0.0):
                 pass
             await coordinator.decide()
