@@ -65,6 +65,7 @@ WORDS: dict[str, Words] = {
     "policy_ahead": Words("版本高于总部, 请在总部重新下发", "newer than HQ's: apply the policy at HQ again"),
     "policy_objection": Words("无法执行, 沿用旧版本:", "cannot apply, keeps the one before:"),
     "no_triggers": Words("尚未下发触发规则", "no trigger rules were applied yet"),
+    "own_rule": Words("本省", "own"),
     "triggers_withdrawn": Words("已撤回", "withdrawn"),
     "triggers_unread": Words("本版本无法读取:", "this build cannot read it:"),
     "trigger_paused": Words("已暂停", "paused"),

@@ -21,7 +21,6 @@ from deploy.trigger_status_view import show
 from province.__main__ import MIGRATIONS
 from province.settings import ProvinceSettings
 from province.store import trigger_status, triggers
-from province.triggers import engine_status
 
 Document = dict[str, Any]
 
@@ -49,6 +48,9 @@ def status(
 
 
 def _told(connection: Connection, directory: Path, now: int, since: int) -> Document:
+    # Not at the top: every command would wait for it.
+    from province.triggers import engine_status
+
     in_force = triggers.in_force(connection)
     engines = engine_status.engines(directory, now, in_force.edition)
     ledger = trigger_status.status(connection, since)

@@ -31,6 +31,7 @@ from province.triggers.engine import Engine, Pacing, Ports
 from province.triggers.engine_status import status_file
 from province.triggers.matcher import Matcher
 from province.triggers.partition import Rules
+from province.triggers.profile import HomeProfile
 from province.triggers.source import Source
 
 Spark = Callable[[Path], Any]
@@ -80,7 +81,7 @@ def _ports(
     channels = channels_of(settings)
     return Ports(
         source=_source(settings, partial(edge, clock), spark),
-        rules=StoredRules(database),
+        rules=StoredRules(database, int(settings.code)),
         hand_over=partial(_hand_over, database, channels, int(settings.code), clock),
         checkpoints=Checkpoints(settings.trigger_directory),
         letters=letters,
@@ -122,8 +123,8 @@ def _hand_over(
 class StoredRules:
     """The rules in force by the node's store."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, province: int) -> None:
+        self._database, self._profile = database, HomeProfile(province)
 
     def edition(self) -> int:
         with self._database.snapshot() as connection:
@@ -132,15 +133,16 @@ class StoredRules:
     def rules(self) -> Rules:
         with self._database.snapshot() as connection:
             found = triggers.in_force(connection)
-        pairs = [(document, matcher) for document in found.documents if (matcher := _matcher(document)) is not None]
+        pairs = [
+            (document, matcher) for document in found.documents if (matcher := self._matcher(document)) is not None
+        ]
         rules = tuple(rule for document, _ in pairs for rule in document.rules)
         return Rules(found.edition, rules, tuple(matcher for _, matcher in pairs))
 
-
-def _matcher(document: TriggerDocument) -> Matcher | None:
-    """None where a rule names what this node has not: the others go on."""
-    try:
-        return Matcher(document.rules, document.areas, document.host_lists)
-    except Refusal as refusal:
-        log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
-        return None
+    def _matcher(self, document: TriggerDocument) -> Matcher | None:
+        """None where a rule names what this node has not: the others go on."""
+        try:
+            return Matcher(document.rules, document.areas, document.host_lists, self._profile)
+        except Refusal as refusal:
+            log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
+            return None
