@@ -1,4 +1,4 @@
-"""`liandong bench triggers`: what the counting of trigger rules carries, against the plain reference."""
+"""What the counting of trigger rules carries, against the plain reference."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapters.streams import packed
 from adapters.streams.cloudevents import CONTENT_TYPE
-from common.kernel.event import topic
+from common.kernel.event import EventClass, topic
 from deploy.bench_trigger_paced import producer_of
 from deploy.bench_trigger_world import (
     PROVINCE,
@@ -101,7 +101,7 @@ async def sustained(at: Bench, form: Format, events: int, telling: slice, tell: 
 
 
 def _fill(
-    at: Bench, form: Format, events: int, telling: slice, names: dict[object, str], tell: Tell
+    at: Bench, form: Format, events: int, telling: slice, names: dict[EventClass, str], tell: Tell
 ) -> _Filled:  # fmt: skip
     producer = producer_of(at.broker.address, **{"batch.size": 1_000_000, "message.max.bytes": 2_000_000})
     traffic = Traffic(at.people, at.telling[telling], len(at.telling[telling]) / events, seed=len(form.name))
@@ -118,7 +118,7 @@ def _fill(
 
 
 def _produce(
-    producer: Producer, form: Format, parts: list[Part], names: dict[object, str], filled: _Filled
+    producer: Producer, form: Format, parts: list[Part], names: dict[EventClass, str], filled: _Filled
 ) -> None:  # fmt: skip
     for event_class, partition, value, count in form.records(parts, PARTITIONS):
         producer.produce(names[event_class], value, partition=partition, headers=form.headers)
@@ -129,8 +129,10 @@ def _produce(
 
 
 async def _watch(at: Bench, engine: Serving, events: int, tell: Tell) -> tuple[_Seen, _Seen]:
-    """The first and the last of the engine's words on itself while it still had more to do."""
+    """The first and the last of the engine's words on itself while it had more to do; where it is done before it says
+    so twice, from the beginning to the end."""
     pids, begun = at.pids() | {"engine": engine.pid}, time.monotonic()
+    nothing = _Seen(0, at.clock.milliseconds(), processor_seconds(pids))
     seen: list[_Seen] = []
     while time.monotonic() - begun < WAIT_SECONDS:
         told = engine.told()
@@ -142,6 +144,4 @@ async def _watch(at: Bench, engine: Serving, events: int, tell: Tell) -> tuple[_
             break
         await asyncio.sleep(LOOK_SECONDS)
     going = [each for each in seen if each.events < events]
-    if len(going) < 2:
-        return _Seen(0, begun * 1000, dict.fromkeys(pids, 0.0)), seen[-1]
-    return going[0], going[-1]
+    return (going[0], going[-1]) if len(going) > 1 else (nothing, seen[-1])

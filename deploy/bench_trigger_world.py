@@ -173,7 +173,7 @@ async def serving(at: Bench, topics: Sequence[str], partitions: int) -> AsyncIte
 
 @dataclass
 class Tail:
-    """Follows the vendor's journal in a thread of its own: when each number was first handed off, and how often."""
+    """Follows the vendor's journal from now on, in a thread: when each number was first handed off, and how often."""
 
     journal: Path
     clock: SteppedClock
@@ -184,6 +184,7 @@ class Tail:
     _told: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Tail:
+        self._end = max((batch.end for batch in read_journal(self.journal)), default=0)
         self._thread = threading.Thread(target=self._follow, name="tail")
         self._thread.start()
         return self

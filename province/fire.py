@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +70,27 @@ class Person:
     active: Mask
     since: NDArray[np.int64]
     """Unix seconds: what happened before was another's doing; 0: nothing was."""
+
+
+def joined(firings: Sequence[Firing]) -> list[Firing]:
+    """One for each rule, in the order in which they first come."""
+    same = dict[TriggerRule, list[Firing]]()
+    for firing in firings:
+        same.setdefault(firing.rule, []).append(firing)
+    return [some[0] if len(some) == 1 else _one_of(some) for some in same.values()]
+
+
+def _one_of(firings: Sequence[Firing]) -> Firing:
+    begins = accumulate((len(each.texts) for each in firings), initial=0)
+    refs = [each.text_refs + np.uint32(begin) for each, begin in zip(firings, begins, strict=False)]
+    return Firing(
+        firings[0].rule,
+        np.concatenate([each.keys for each in firings]),
+        np.concatenate([each.periods for each in firings]),
+        np.concatenate([each.event_at for each in firings]),
+        tuple(text for each in firings for text in each.texts),
+        np.concatenate(refs),
+    )
 
 
 def in_order(firing: Firing) -> Firing:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Table
 
 if TYPE_CHECKING:
     from deploy.bench import Measured
     from deploy.bench_coordination import Measured as MeasuredDecisions
-    from deploy.bench_trigger_kernel import Counted
 
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 TASKS_MAX = 10_000_000
@@ -88,21 +87,29 @@ def coordination(
 
 @app.command()
 def triggers(
-    people: Annotated[int, typer.Option(min=1_000, max=PEOPLE_MAX, help="Subscribers the events are of.")] = 1_000_000,
-    events: Annotated[int, typer.Option(min=1_000, max=TASKS_MAX, help="Events to count, for each form.")] = 3_000_000,
-    run: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events counted at once.")] = 100_000,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long events come at the rate.")] = 60,
+    rate: Annotated[int, typer.Option(min=100, max=1_000_000, help="Events a second.")] = 20_000,
+    quick: Annotated[bool, typer.Option("--quick", help="Few of everything: that it works, not how fast.")] = False,
+    spark: Annotated[bool, typer.Option("--spark", help="Spark too, against a state by person in Python.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
-    """Events a second that trigger rules count, against a plain reference, and what they keep of a subscriber."""
-    from deploy.bench_trigger_kernel import Sizes, counting, document
+    """How soon an event makes its offer, through real processes; and how many events a second trigger rules carry."""
+    from deploy import bench_trigger_kernel as kernel
+    from deploy import bench_triggers_view as view
+    from deploy.bench_trigger_paced import Pace
+    from deploy.bench_triggers import FULL, QUICK, document, streamed
 
-    with _progress() as tell:
-        counted = counting(Sizes(people, events, run), tell)
+    sizes = QUICK if quick else FULL
+    with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
+        found = asyncio.run(streamed(Path(root), Pace(seconds, rate), sizes, tell))
+        counted = kernel.counting(sizes.kernel, tell)
     if as_json:
-        typer.echo(json.dumps(document(counted)))
+        typer.echo(json.dumps(document(found) | kernel.document(counted)))
     else:
-        _show_counted(counted)
-    raise typer.Exit(1 if any(each.differ for each in counted.values()) else 0)
+        for each in (view.streamed(found), view.counted(counted)):
+            Console().print(each, highlight=False)
+    wrong = found.lost + found.doubled + found.miscounted + sum(each.differ for each in counted.values())
+    raise typer.Exit(1 if wrong else 0)
 
 
 @app.command()
@@ -200,13 +207,3 @@ def _show_decisions(measured: MeasuredDecisions) -> None:
         table.add_row(name, f"{rate:,.0f}", f"{rate / reference:.1f}×")
     console.print(table)
     console.print(f"{measured.decided.differ:,} decisions differ from the reference", highlight=False)
-
-
-def _show_counted(counted: dict[str, Counted]) -> None:
-    columns = ("form", "events/s", "reference", "times", "fires", "differ", "bytes a subscriber")
-    table = Table(columns[0], *(Column(name, justify="right") for name in columns[1:]), box=None)
-    for name, each in counted.items():
-        rate, reference = each.events_per_second, each.reference_events_per_second
-        cells = (f"{rate:,.0f}", f"{reference:,.0f}", f"{rate / reference:.1f}×", f"{each.fires:,}", f"{each.differ:,}")
-        table.add_row(name, *cells, f"{each.bytes_per_subscriber:,.1f}")
-    Console().print(table)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,7 @@ from province.fire import Firing
 from province.triggers.checkpoint import Checkpoint, Checkpoints
 from province.triggers.dead_letters import DeadLetterBox
 from province.triggers.latency import BOUNDS_MS, Histograms
-from province.triggers.partition import Partition, Rules, Taken
+from province.triggers.partition import Partition, Rules
 from province.triggers.source import Decoded, Source, Stretch
 
 WAIT_SECONDS = 0.05
@@ -38,6 +38,8 @@ WATCH_SECONDS = 1.0
 """How often the rules, idle partitions and the status are looked after."""
 IDLE_SECONDS = 60.0
 RETRY_SECONDS = 0.5
+HAND_OVER_SECONDS = 0.2
+"""Fires that follow one another more closely are handed over together: each hand-over costs the node a work order."""
 DECODE, COUNT, HAND_OVER, ALL = "event_to_decoded", "decoded_to_counted", "counted_to_handed_over", "all"
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Pacing:
     idle_seconds: float | None = IDLE_SECONDS
     """After so long without an event the clock tells a partition's time, as much behind; None: never."""
     watch_seconds: float = WATCH_SECONDS
+    hand_over_seconds: float = HAND_OVER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,6 @@ class _Polled:
     decoded: Future[Decoded]
 
 
-@dataclass(slots=True)
-class _Turn:
-    """What is to be handed over together."""
-
-    firings: list[Firing] = field(default_factory=list)
-    decoded_at: int = 0
-
-
 class Engine:
     """One thread's; `run` ends when told. Partitions come and go as the source says."""
 
@@ -117,7 +112,9 @@ class Engine:
         self._decoder = ThreadPoolExecutor(1, "decode")
         self._ahead: list[_Polled] = []
         self._busy = False
-        self._due = self._watched = time.monotonic()
+        self._due = self._watched = self._handed = time.monotonic()
+        self._fired: list[tuple[Firing, int]] = []
+        """To be handed over, each with the moment it was counted."""
         self.events = 0
         """Decoded since it began, those seen again among them."""
 
@@ -135,13 +132,13 @@ class Engine:
         stretches = self._ports.source.poll(self, 0.0 if self._ahead else wait_seconds)
         polled = [each for stretch in stretches if (each := self._polled(stretch)) is not None]
         due, self._ahead = (self._ahead, polled) if self._busy and polled else (self._ahead + polled, [])
-        turn = _Turn()
         for each in due:
-            self._take(each, turn)
+            self._take(each)
         if begun - self._watched >= self._pacing.watch_seconds:
             self._watched = begun
-            self._watch(turn)
-        self._hand_over(turn)
+            self._watch()
+        if time.monotonic() - self._handed >= self._pacing.hand_over_seconds:
+            self._hand_over()
         self._keep()
         self._busy = bool(polled) and time.monotonic() - begun > BUSY_SECONDS
         return sum(map(len, stretches))
@@ -163,6 +160,7 @@ class Engine:
 
     def revoked(self, partition: str) -> None:
         self._settle()
+        self._hand_over()
         held = self._held.pop(partition, None)
         checkpoint = held.partition.checkpoint() if held and held.partition.next != held.saved else None
         if checkpoint is not None and self._saved(checkpoint):
@@ -198,36 +196,37 @@ class Engine:
         decoded.set_result(stretch.decoded())
         return _Polled(held, stretch, decoded)
 
-    def _take(self, polled: _Polled, turn: _Turn) -> None:
+    def _take(self, polled: _Polled) -> None:
         partition, stretch = polled.held.partition, polled.stretch
         if self._held.get(partition.name) is not polled.held:
             return  # It was given away meanwhile: whoever has it now reads it anew.
         decoded = polled.decoded.result()
-        turn.decoded_at = self._ports.milliseconds()
+        decoded_at = self._ports.milliseconds()
         taken = partition.take(decoded, stretch.first, stretch.next)
         if len(taken.dead):
             self._insist(
-                partial(self._ports.letters.keep, partition.name, stretch.first, taken.dead, turn.decoded_at // 1000)
+                partial(self._ports.letters.keep, partition.name, stretch.first, taken.dead, decoded_at // 1000)
             )
         self.events += taken.events
-        self._note(taken, turn)
+        self._note(taken.firings, decoded_at)
 
-    def _note(self, taken: Taken, turn: _Turn) -> None:
+    def _note(self, firings: Sequence[Firing], decoded_at: int) -> None:
         counted_at = self._ports.milliseconds()
-        for firing in taken.firings:
-            self._latencies.add(firing.rule.scene, DECODE, turn.decoded_at - firing.event_at)
-            self._latencies.add(firing.rule.scene, COUNT, counted_at - turn.decoded_at, len(firing))
-        turn.firings += taken.firings
+        for firing in firings:
+            self._latencies.add(firing.rule.scene, DECODE, decoded_at - firing.event_at)
+            self._latencies.add(firing.rule.scene, COUNT, counted_at - decoded_at, len(firing))
+            self._fired.append((firing, counted_at))
 
-    def _hand_over(self, turn: _Turn) -> None:
-        if not turn.firings:
+    def _hand_over(self) -> None:
+        """All that fired: before a checkpoint that leaves its events behind, and before another has the partition."""
+        if not self._fired:
             return
-        begun = self._ports.milliseconds()
-        self._insist(partial(self._ports.hand_over, turn.firings))
-        ended = self._ports.milliseconds()
-        for firing in turn.firings:
-            self._latencies.add(firing.rule.scene, HAND_OVER, ended - begun, len(firing))
+        self._insist(partial(self._ports.hand_over, [firing for firing, _ in self._fired]))
+        ended, self._handed = self._ports.milliseconds(), time.monotonic()
+        for firing, counted_at in self._fired:
+            self._latencies.add(firing.rule.scene, HAND_OVER, ended - counted_at, len(firing))
             self._latencies.add(firing.rule.scene, ALL, ended - firing.event_at)
+        self._fired = []
 
     def _insist(self, work: Callable[[], object]) -> None:
         """As often as it takes: until it is done, no checkpoint is written."""
@@ -246,6 +245,7 @@ class Engine:
             self._settle()
         if self._writing is not None or time.monotonic() < self._due:
             return
+        self._hand_over()
         begun = time.monotonic()
         checkpoints = [self._held[name].partition.checkpoint() for name in self._gone_on()]
         taken = [each for each in checkpoints if each is not None]
@@ -283,9 +283,9 @@ class Engine:
             if held.saved is not None:
                 self._ports.source.kept(name, held.saved)
 
-    def _watch(self, turn: _Turn) -> None:
+    def _watch(self) -> None:
         self._renew_rules()
-        self._pass_time(turn)
+        self._pass_time()
         self._tell()
         if not gc.isenabled():
             gc.collect()
@@ -302,19 +302,21 @@ class Engine:
         for held in self._held.values():
             held.partition.change(self._rules)
 
-    def _pass_time(self, turn: _Turn) -> None:
+    def _pass_time(self) -> None:
         """Only where the source says that nothing is left to read: who does not hear it does not know it."""
         idle = self._pacing.idle_seconds
         if idle is None:
             return
-        quiet = [name for name, held in self._held.items() if time.monotonic() - held.heard >= idle]
+        ago = time.monotonic() - idle
+        quiet = [name for name, held in self._held.items() if held.partition.next is not None and held.heard <= ago]
         if not quiet:
             return
         lag = self._ports.source.lag(sure=True)
         newest = self._ports.milliseconds() - int(idle * 1000)
         for name in quiet:
             if lag.get(name) == 0:
-                turn.firings += self._held[name].partition.pass_time(newest)
+                lasted = self._held[name].partition.pass_time(newest)
+                self._fired += [(firing, self._ports.milliseconds()) for firing in lasted]
 
     def _tell(self) -> None:
         if self._ports.status is None:

@@ -11,7 +11,7 @@ from common.delivery import erasures, vault
 from common.kernel.channel import Channel
 from common.kernel.columns import Codes, Rows
 from common.kernel.trigger_rule import Offer
-from province.fire import Fate, Firing, Person, fates, in_order
+from province.fire import Fate, Firing, Person, fates, in_order, joined
 from province.local_request import PEOPLE_MAX, VALIDITY_SECONDS_MAX, LocalRequest
 from province.store import fires, local_requests
 
@@ -33,7 +33,7 @@ def hand_over(
     rules = {firing.rule.name: firing.rule for firing in firings}
     last = fires.waves(connection, list(rules))
     told: Counts = {}
-    for firing in firings:
+    for firing in joined(firings):
         name = firing.rule.name
         counted = told.setdefault(name, {})
         last[name] = _hand_over(connection, in_order(firing), channels, province, now, last[name], counted)

@@ -64,6 +64,8 @@ def _joined(batches: Sequence[Events]) -> Events:
         np.concatenate([events.positions for events in batches]),
         {name: _column([events.columns[name] for events in batches]) for name in first.columns},
     )
+    if (joined.positions[1:] >= joined.positions[:-1]).all():
+        return joined
     return joined[np.argsort(joined.positions, kind="stable")]
 
 

@@ -22,7 +22,7 @@ from common.kernel.dead_letter import DeadReason
 from common.kernel.event_catalogue import BY_NAME, CATALOGUE
 from common.kernel.refusal import Refusal
 from common.kernel.subscriber import subscriber_keys
-from tests.streams.world import EDGE, NOW, line, told
+from tests.streams.world import EDGE, NOW, by_type, line, told
 
 FEDERATION_KEY = b"k" * 32
 AT_THE_EDGE = Edge(NOW, lambda numbers: subscriber_keys(FEDERATION_KEY, numbers.tolist()))
@@ -171,9 +171,7 @@ def test_own_files_of_every_form_say_the_same(tmp_path: Path) -> None:
     ways = [everything(tmp_path / f"e.{form}") for form in ("jsonl", "arrows", "parquet", "csv")]
     for way in ways:
         assert dead(way) == []
-        assert {each["type"]: each for each in map(told, way.events)} == {
-            each["type"]: each for each in map(told, ways[0].events)
-        }
+        assert by_type(way) == by_type(ways[0])
 
 
 def _plain(batch: pa.RecordBatch) -> pa.Table:

@@ -10,6 +10,7 @@ from adapters.streams.simulator import EXAMPLE_AT
 from adapters.streams.standard import Decoded, Edge
 from common.kernel.dead_letter import DeadReason
 from common.kernel.event import Events, Texts
+from province.triggers.run import run_of
 
 NOW = EXAMPLE_AT + 90 * 86_400_000
 EDGE = Edge(NOW)
@@ -20,6 +21,11 @@ def told(events: Events) -> dict[str, Any]:
     columns = {name: _plain(column) for name, column in events.columns.items()}
     rows = {"ids": events.ids.tolist(), "keys": events.keys.tolist(), "at": events.at.tolist()}
     return {"type": events.type.name, **rows, **columns}
+
+
+def by_type(found: Decoded) -> dict[str, dict[str, Any]]:
+    """All that its events say, of each type together."""
+    return {events.type.name: told(events) for events in run_of(found.events).types}
 
 
 def _plain(column: Any) -> Any:

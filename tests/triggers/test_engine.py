@@ -169,7 +169,7 @@ def test_a_rule_that_counts_the_same_goes_on_and_another_begins(log: Log, tmp_pa
     half = [records[: len(records) // 2] for records in log]
     writer = Writer(at, PARTITIONS)
     append(writer, half)
-    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, book, Pacing(0.0, None, 0.0))
+    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, book, Pacing(0.0, None, 0.0, 0.0))
     until_quiet(running)
     more = replace(RULES[1], form=Sum("used_bytes", 8e7))
     said = [replace(each, offer=replace(each.offer, priority=9), version=2) for each in RULES]
@@ -208,7 +208,7 @@ def test_what_lasts_is_noticed_where_no_more_events_come(tmp_path: Path) -> None
     at, sink, now = tmp_path / "journal", Sink(tmp_path / "fires.db"), [EXAMPLE_AT]
     writer = Writer(at, 1)
     append(writer, [[Record(on, Form.JSON)]])
-    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, None, Pacing(0.0, 0.05, 0.0), lambda: now[0])
+    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, None, Pacing(0.0, 0.05, 0.0, 0.0), lambda: now[0])
     until_quiet(running)
     time.sleep(0.06)
     now[0] = EXAMPLE_AT + (LATENESS + 15) * 1000
@@ -227,7 +227,7 @@ def test_time_does_not_pass_while_the_source_says_nothing_of_its_end(tmp_path: P
     append(writer, [[Record(on, Form.JSON)]])
     writer.close()
     source, sink = JournalSource(tmp_path / "journal", lambda: EDGE), Sink(tmp_path / "fires.db")
-    running = engine(source, tmp_path, sink, None, Pacing(0.0, 0.01, 0.0), lambda: EDGE.now)
+    running = engine(source, tmp_path, sink, None, Pacing(0.0, 0.01, 0.0, 0.0), lambda: EDGE.now)
     source.lag = lambda sure=False: {}  # type: ignore[method-assign]
     until_quiet(running)
     time.sleep(0.05)
