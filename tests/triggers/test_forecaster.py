@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -12,12 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adapters.streams import partitions
 from adapters.streams.cloudevents import encode
-from adapters.streams.journal import JournalSource, Writer
+from adapters.streams.journal import Form, JournalSource, Writer
+from adapters.streams.kafka_source import KafkaSource
+from adapters.streams.sinks import KafkaSink
 from adapters.streams.standard import Edge
+from deploy.local.kafka import Broker
 from province.triggers.checkpoint import Checkpoint, Checkpoints
 from province.triggers.forecast_node import batch_of
 from province.triggers.forecaster import Forecaster, Hits, Terms
+from tests.triggers.engine_world import Record, produce
 from tests.triggers.living import PARTITIONS, Day, Province, push
 from tests.triggers.megaline import PRESENT, event_of, sessions, users
 from tests.triggers.test_forecast import used
@@ -118,10 +124,12 @@ class Mortal(Checkpoints):
 
 
 def test_whatever_step_it_dies_at_nobody_is_forgotten_nor_told_otherwise(tmp_path: Path) -> None:
-    """Before, between and after the checkpoints of its partitions, and before and after it tells."""
+    """Before, between and after the checkpoints of its partitions, and before and after it tells; time goes on."""
     events, heard = written(tmp_path, months()), Heard()
 
     def survives(step: Steps) -> bool:
+        written(tmp_path, [used(key, 14, 2, 0.01, 9, f"09:{step.fatal:02}") for key in range(2, PEOPLE, 2)])
+
         def tell(hits: Hits) -> bool:
             step()
             heard(hits)
@@ -159,6 +167,42 @@ def test_a_hit_is_an_event_of_the_catalogue() -> None:
     (line,) = encode(batch_of("45", hits)).to_pylist()
     assert '"id":"usage_forecast-24314-7"' in line
     assert '"score":0.9' in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_over_kafka_it_reads_and_tells_the_same(
+    kafka: Broker, new_topic: Callable[[Broker, int], str], tmp_path: Path
+) -> None:
+    """In a group of its own, by a timer; what it told is on the topic once more if it is told again."""
+    topic = new_topic(kafka, PARTITIONS)
+    log: list[list[Record]] = [[] for _ in range(PARTITIONS)]
+    for number, values in partitions.split_json(months(), PARTITIONS):
+        log[number] = [Record(value, Form.JSON) for value in values]
+    produce(kafka.address, topic, log)
+    sink = KafkaSink(kafka.address, topic)
+
+    def tell(hits: Hits) -> bool:
+        return sink.put([value.encode() for value in encode(batch_of("45", hits)).to_pylist()])
+
+    for _ in range(2):
+        source = KafkaSource(kafka.address, [topic], f"{topic}-forecast", lambda: EDGE)
+        assert Forecaster(source, Checkpoints(tmp_path / "kept"), tell, TERMS).once()
+    assert sorted(_hits_on(kafka, topic)) == list(range(1, PEOPLE, 2))
+
+
+def _hits_on(kafka: Broker, topic: str) -> list[int]:
+    """Whom a reader of the whole topic finds told of."""
+    source = KafkaSource(kafka.address, [topic], f"{topic}-look", lambda: EDGE)
+    found, until = list[int](), time.monotonic() + 30
+    while len(found) < PEOPLE // 2 and time.monotonic() < until:
+        for stretch in source.poll(Nobody(), 1.0):
+            events = [each for each in stretch.decoded().events if each.type.name == "model_hit"]
+            found += [key for each in events for key in each.keys.tolist()]
+    for stretch in source.poll(Nobody(), 1.0):
+        found += [key for each in stretch.decoded().events for key in each.keys.tolist()]
+    source.close(Nobody())
+    return found
 
 
 @PRESENT
