@@ -56,8 +56,10 @@ def run(settings: ProvinceSettings, wanted: Wanted, config: Path) -> Told:
 
 
 def _of_file(draft: Path, province: int) -> Rules:
-    found = parsed(to_publish(draft), 0)
-    return Rules(0, found.rules, (Matcher(found.rules, found.areas, found.host_lists, HomeProfile(province)),))
+    published = to_publish(draft)
+    found = parsed(published.text, 0)
+    lists = {**found.host_lists, **{name: published.lists[digest] for name, digest in found.digests.items()}}
+    return Rules(0, found.rules, (Matcher(found.rules, found.areas, lists, HomeProfile(province)),))
 
 
 def _history(settings: ProvinceSettings, wanted: Wanted) -> Iterator[Stretch]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import Connection
 
-from common.delivery import consents, fence, forgetting, ledger, orders, stops
+from common.delivery import consents, fence, forgetting, host_lists, ledger, orders, stops
 from common.kernel.channel import Channel, Level
 from common.kernel.consent import Consents
 from common.kernel.erasure import Erasures
+from common.kernel.host_list import HostPart
 from common.kernel.incarnation import UNDATED, may_have_sent
 from common.kernel.order import OrderRecords
 from common.kernel.policy import PolicyDocument
@@ -52,8 +53,8 @@ class Inbox:
                 orders.put_orders(connection, value, now)
             elif isinstance(value, PolicyDocument):
                 policies.take(connection, value, now)
-            elif isinstance(value, TriggerVersion):
-                trigger_documents.take(connection, value, now)
+            elif isinstance(value, TriggerVersion | HostPart):
+                _triggers(connection, value, now)
         for name in touched:
             _accept_if_whole(connection, name, now)
 
@@ -97,6 +98,13 @@ def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) 
         consents.put_consents(connection, value, now)
     else:
         forgetting.take(connection, value)
+
+
+def _triggers(connection: Connection, value: TriggerVersion | HostPart, now: int) -> None:
+    if isinstance(value, HostPart):
+        host_lists.keep(connection, value)
+    else:
+        trigger_documents.take(connection, value, now)
 
 
 def told(block: TaskBlock, states: TaskBlock, now: int) -> TaskBlock:

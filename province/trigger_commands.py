@@ -33,9 +33,10 @@ def apply(
     config: Config = Path("province.toml"),
 ) -> None:
     """Put rules of this province's own in force; HQ never hears of them."""
-    text = to_publish(file)
+    said_by = to_publish(file)
+    text, parts = said_by.text, said_by.parts
     said, changed = _change(
-        config, lambda connection, now: local_triggers.apply(connection, name or file.stem, text, now)
+        config, lambda connection, now: local_triggers.apply(connection, name or file.stem, text, now, parts)
     )
     told = "is in force" if changed else "says the same; nothing was changed"
     typer.echo(f"{said.name}: version {said.version} {told}\nnext: liandong province triggers show --config {config}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from adapters.streams.journal import JournalSource
 from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.spark_source import SparkSource
 from adapters.streams.standard import Edge
+from common.delivery import host_lists
 from common.kernel.channel import CHANNELS, Channel, Level
 from common.kernel.refusal import Refusal, conflict
 from common.rules.trigger_document import TriggerDocument
@@ -133,16 +134,16 @@ class StoredRules:
     def rules(self) -> Rules:
         with self._database.snapshot() as connection:
             found = triggers.in_force(connection)
-        pairs = [
-            (document, matcher) for document in found.documents if (matcher := self._matcher(document)) is not None
-        ]
+            lists = [host_lists.of(connection, document) for document in found.documents]
+        pairs = [(document, matcher) for document, hosts in zip(found.documents, lists, strict=True)
+                 if (matcher := self._matcher(document, hosts)) is not None]  # fmt: skip
         rules = tuple(rule for document, _ in pairs for rule in document.rules)
         return Rules(found.edition, rules, tuple(matcher for _, matcher in pairs))
 
-    def _matcher(self, document: TriggerDocument) -> Matcher | None:
+    def _matcher(self, document: TriggerDocument, hosts: Mapping[str, Collection[str]]) -> Matcher | None:
         """None where a rule names what this node has not: the others go on."""
         try:
-            return Matcher(document.rules, document.areas, document.host_lists, self._profile)
+            return Matcher(document.rules, document.areas, hosts, self._profile)
         except Refusal as refusal:
             log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
             return None
