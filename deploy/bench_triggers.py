@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy import bench_trigger_kernel as kernel
 from deploy.bench_trigger_paced import Pace, Paced, paced
+from deploy.bench_trigger_spark import Compared
 from deploy.bench_trigger_sustained import JSON, PACKED, Sustained, sustained
 from deploy.bench_trigger_world import bench
 from deploy.local.traffic import SCENES
@@ -25,11 +26,12 @@ class Sizes:
     packed_events: int
     fires: int
     """Of each of the two sustained measurements."""
-    spark_events: int
+    spark: tuple[int, int]
+    """Events for the kernel, and for the state in Python."""
 
 
-FULL = Sizes(kernel.Sizes(1_000_000, 3_000_000, 100_000), 200_000, 6_000_000, 20_000_000, 1_000, 200_000)
-QUICK = Sizes(kernel.Sizes(20_000, 200_000, 100_000), 2_000, 60_000, 300_000, 200, 20_000)
+FULL = Sizes(kernel.Sizes(1_000_000, 3_000_000, 100_000), 200_000, 6_000_000, 20_000_000, 1_000, (2_000_000, 60_000))
+QUICK = Sizes(kernel.Sizes(20_000, 200_000, 100_000), 2_000, 60_000, 300_000, 200, (300_000, 25_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class Streamed:
     @property
     def miscounted(self) -> int:
         return self.json.miscounted + self.packed.miscounted
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.lost or self.doubled or self.miscounted)
 
 
 async def streamed(root: Path, pace: Pace, sizes: Sizes, tell: Tell) -> Streamed:
@@ -81,6 +87,15 @@ def document(found: Streamed) -> dict[str, Any]:
             for each, of in (("json", found.json), ("packed", found.packed))
         },
         "bytes_per_event": {"json": round(found.json.bytes_per_event), "packed": round(found.packed.bytes_per_event)},
+    }
+
+
+def spark_document(found: Compared) -> dict[str, Any]:
+    return {
+        "spark_events_per_second": round(found.kernel_events_per_second),
+        "spark_python_state_events_per_second": round(found.python_events_per_second),
+        "spark_vs_python_state": round(found.kernel_events_per_second / found.python_events_per_second, 1),
+        "spark_fires_differ": found.differ,
     }
 
 

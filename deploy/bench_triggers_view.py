@@ -10,6 +10,7 @@ from rich.text import Text
 
 from deploy.bench_trigger_kernel import Counted
 from deploy.bench_trigger_paced import FIRES_A_SECOND
+from deploy.bench_trigger_spark import Compared
 from deploy.bench_trigger_sustained import Sustained
 from deploy.bench_triggers import Streamed
 
@@ -24,7 +25,7 @@ def streamed(found: Streamed) -> Group:
         _rates(found),
         Text(
             f"{fires:,} fires, {found.lost:,} lost, {found.doubled:,} doubled; {found.miscounted:,} events miscounted",
-            style="bold red" if found.lost or found.doubled or found.miscounted else "green",
+            style="bold red" if found.wrong else "green",
         ),
     )
 
@@ -69,6 +70,14 @@ def counted(found: dict[str, Counted]) -> Table:
         cells = (f"{rate:,.0f}", f"{reference:,.0f}", f"{rate / reference:.1f}×", f"{each.fires:,}", f"{each.differ:,}")
         table.add_row(name, *cells, f"{each.bytes_per_subscriber:,.1f}")
     return table
+
+
+def spark(found: Compared) -> Text:
+    kernel, python = found.kernel_events_per_second, found.python_events_per_second
+    return Text(
+        f"Spark: {kernel:,.0f} events/s, its state by person in Python {python:,.0f}, {kernel / python:.0f} times; "
+        f"{found.fires:,} fires, {found.differ:,} differ"
+    )
 
 
 def _table(first: str, *others: str) -> Table:

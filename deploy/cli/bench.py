@@ -95,21 +95,24 @@ def triggers(
 ) -> None:
     """How soon an event makes its offer, through real processes; and how many events a second trigger rules carry."""
     from deploy import bench_trigger_kernel as kernel
+    from deploy import bench_triggers as bench
     from deploy import bench_triggers_view as view
     from deploy.bench_trigger_paced import Pace
-    from deploy.bench_triggers import FULL, QUICK, document, streamed
+    from deploy.bench_trigger_spark import compared
 
-    sizes = QUICK if quick else FULL
+    sizes = bench.QUICK if quick else bench.FULL
     with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
-        found = asyncio.run(streamed(Path(root), Pace(seconds, rate), sizes, tell))
+        found = asyncio.run(bench.streamed(Path(root), Pace(seconds, rate), sizes, tell))
         counted = kernel.counting(sizes.kernel, tell)
+        on_spark = compared(Path(root) / "spark", *sizes.spark, tell) if spark else None
     if as_json:
-        typer.echo(json.dumps(document(found) | kernel.document(counted)))
+        told = bench.document(found) | kernel.document(counted)
+        typer.echo(json.dumps(told | (bench.spark_document(on_spark) if on_spark else {})))
     else:
-        for each in (view.streamed(found), view.counted(counted)):
+        for each in (view.streamed(found), view.counted(counted), view.spark(on_spark) if on_spark else ""):
             Console().print(each, highlight=False)
-    wrong = found.lost + found.doubled + found.miscounted + sum(each.differ for each in counted.values())
-    raise typer.Exit(1 if wrong else 0)
+    differ = sum(each.differ for each in counted.values()) + (on_spark.differ if on_spark else 0)
+    raise typer.Exit(1 if found.wrong or differ else 0)
 
 
 @app.command()
