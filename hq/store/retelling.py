@@ -67,7 +67,7 @@ def _as_issued(order: WorkOrder) -> WorkOrder:
 
 def half_cut(connection: Connection, now: int) -> list[WorkOrder]:
     """Work orders that will never be whole: their validity is over, and HQ, restored in between, has nothing to cut."""
-    if fence.load(connection).number == FIRST or leases.recalling(connection, now):
+    if fence.load(connection).number == FIRST or leases.fenced(connection, now):
         return []
     going = ledger.work_orders(connection, states=[state for state in WorkOrderState if state not in feed.FINISHED])
     over = [each for each in going if each.node != HQ_NODE and each.leased and each.end_at <= now]

@@ -218,20 +218,26 @@ def hq_came_back(do: Callable[..., Any], at: int) -> None:
     do(policies.heard, "45", PolicyEvent(2, ""), at + 1)
 
 
+def leases_nothing(do: Callable[..., Any], now: int) -> None:
+    with pytest.raises(Refusal, match="has forgotten the contact policy that provinces 45 have") as no:
+        do(leases.check, "hq", now)
+    assert no.value.reason == "RESTORE_FENCED"
+
+
 def test_an_hq_that_forgot_a_policy_leases_nothing_until_all_had_a_newer_one_for_the_window(
     do: Callable[..., Any], text: str
 ) -> None:
     apply(do, text)
     hq_came_back(do, NOW)
     applied = NOW + WINDOW
-    assert "forgotten the contact policy that provinces 45 have" in do(leases.fenced, applied)
-    assert do(leases.recalling, applied) == ""
+    leases_nothing(do, applied)
+    assert do(leases.fenced, applied) == ""
     newer = apply(do, text, applied).version
     assert newer > 2
     for heard_at, code in enumerate(("13", "45"), applied):
         do(policies.heard, code, PolicyEvent(newer, ""), heard_at)
-    assert do(leases.fenced, applied + WINDOW) != ""
-    assert do(leases.fenced, applied + 1 + WINDOW) == ""
+    leases_nothing(do, applied + WINDOW)
+    do(leases.check, "45", applied + 1 + WINDOW)
 
 
 def test_one_that_forgot_a_policy_takes_no_other_while_what_it_spent_by_it_may_count(
@@ -250,7 +256,7 @@ def test_before_hq_ever_came_back_a_version_it_never_gave_is_nothing(do: Callabl
     apply(do, text)
     do(connect, "45")
     do(policies.heard, "45", PolicyEvent(2, ""), NOW)
-    assert do(leases.fenced, NOW) == ""
+    do(leases.check, "45", NOW)
     assert apply(do, text.replace("cooling: 30d", "cooling: 31d")).changed
 
 
