@@ -64,6 +64,9 @@ class Inbox:
             self._new_work_order(connection, order, now)
         elif known.state is WorkOrderState.ISSUED:
             ledger.put_work_order(connection, _on_its_way(order))
+        elif order.state is WorkOrderState.COMPLETED:
+            # Here it ends when its tasks have ended here: only what HQ said last is news.
+            _command(connection, WorkOrderCommand(order.name, known.state, order.version))
         if order.state in COMMANDED:
             _command(connection, WorkOrderCommand(order.name, order.state, order.version))
 

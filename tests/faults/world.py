@@ -95,8 +95,8 @@ class Federation:
         """Campaigns whose approval HQ acknowledged."""
         self.command_points: tuple[str, ...] = ()
         """Where commands die, each once in each run of them."""
-        self.forgotten: set[str] = set()
-        """Campaigns that came after the backups which all nodes were restored from: nobody knows what was said then."""
+        self.forgotten: set[int] = set()
+        """Days between backups of all nodes and their return: what was answered then, to whatever, nobody knows."""
         self._engines: dict[str, Engine] = {}
         self._ruled = set[int]()
 
