@@ -28,7 +28,8 @@ ODD = (
     line(time="yesterday"), b"", b"{}", b"null", b"\xff", b'{"id":"\xff"}', b" " + line() + b" ",
     line().replace(b'"used_bytes": 7', b'"used_bytes": 7, "used_bytes": 8'), line().replace(b": 7", b": 07"),
     line().replace(b": 7", b": 7 "), line().replace(b": 7", b":7"), line().replace(b": 7", b": -"),
-    line().replace(b": 7", b": 1e999"), line().replace(b'"42"', b'"4\x002"'), line().replace(b'"42"', b'"\\u0034\\u0032"'),
+    line().replace(b": 7", b": 1e999"), line().replace(b'"42"', b'"4\x002"'),
+    line().replace(b'"42"', b'"\\u0034\\u0032"'),
     line("url_visit", {"host": "v.example.com"}),
 )  # fmt: skip
 
