@@ -85,9 +85,10 @@ async def sustained(at: Bench, form: Format, events: int, telling: slice, tell: 
     names = {each: f"{topic(PROVINCE, each)}.{form.name}" for each in CLASSES}
     at.broker.create(dict.fromkeys(names.values(), PARTITIONS))
     filled = await asyncio.to_thread(_fill, at, form, events, telling, names, tell)
+    begun = at.clock.milliseconds()
     with Tail(at.local.journal(PROVINCE), at.clock) as tail:
         async with serving(at, list(names.values()), PARTITIONS * len(names)) as engine:
-            seen = await _watch(at, engine, filled.events, tell)
+            seen = await _watch(at, engine, filled.events, begun, tell)
             found = await reached(tail, filled.wanted, WAIT_SECONDS, QUIET_SECONDS, tell)
             counted = engine.events()
     first, last = seen
@@ -128,13 +129,13 @@ def _produce(
     producer.poll(0)
 
 
-async def _watch(at: Bench, engine: Serving, events: int, tell: Tell) -> tuple[_Seen, _Seen]:
+async def _watch(at: Bench, engine: Serving, events: int, begun: int, tell: Tell) -> tuple[_Seen, _Seen]:
     """The first and the last of the engine's words on itself while it had more to do; where it is done before it says
-    so twice, from the beginning to the end."""
-    pids, begun = at.pids() | {"engine": engine.pid}, time.monotonic()
-    nothing = _Seen(0, at.clock.milliseconds(), processor_seconds(pids))
+    so twice, all from its start on."""
+    pids, deadline = at.pids() | {"engine": engine.pid}, time.monotonic() + WAIT_SECONDS
+    nothing = _Seen(0, begun, processor_seconds(pids))
     seen: list[_Seen] = []
-    while time.monotonic() - begun < WAIT_SECONDS:
+    while time.monotonic() < deadline:
         told = engine.told()
         counted = sum(each["counts"].get("events", 0) for each in told["partitions"].values())
         if counted and (not seen or counted > seen[-1].events):

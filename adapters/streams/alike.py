@@ -75,10 +75,15 @@ def alike(values: Sequence[bytes], fixed: frozenset[tuple[str, ...]]) -> Alike |
         return None
     sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
     data = b"\n".join([*values, bytes([_BLANK]) * max(len(block.text) for block in pattern.blocks)])
-    if not _plain(data, len(values)) or int(sizes.max()) > RECORD_BYTES_MAX:
+    if b"\\" in data or int(sizes.max()) > RECORD_BYTES_MAX or not (data.isascii() or _is_utf8(data)):
+        return None
+    signs = np.frombuffer(data, dtype=np.uint8)
+    low = np.flatnonzero(signs <= _QUOTE)
+    kinds = signs[low]
+    if np.count_nonzero(kinds < _BLANK) != len(values):  # control characters, but for what joins the values
         return None
     starts = np.concatenate([[0], np.cumsum(sizes + 1)])
-    return _Match(pattern, data, starts).found()
+    return _Match(pattern, data, starts, low[kinds == _QUOTE]).found()
 
 
 def _usual(values: Sequence[bytes], fixed: frozenset[tuple[str, ...]]) -> Pattern | None:
@@ -86,13 +91,6 @@ def _usual(values: Sequence[bytes], fixed: frozenset[tuple[str, ...]]) -> Patter
     tried = [pattern_of(values[place], fixed) for place in (len(values) // 2, 0, len(values) - 1)]
     found = [each for each in tried if each is not None]
     return max(found, key=lambda each: sum(each.blocks == other.blocks for other in found), default=None)
-
-
-def _plain(data: bytes, count: int) -> bool:
-    """UTF-8 without escapes and control characters, but for what joins the values."""
-    if b"\\" in data or not (data.isascii() or _is_utf8(data)):
-        return False
-    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) < _BLANK)) == count
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -196,10 +194,10 @@ def _block(value: bytes, begin: int, end: int) -> _Block:
 class _Match:
     """The values that have the pattern."""
 
-    def __init__(self, pattern: Pattern, data: bytes, starts: Rows) -> None:
+    def __init__(self, pattern: Pattern, data: bytes, starts: Rows, quotes: Rows) -> None:
         self._pattern, self._data = pattern, data
         self._count = len(starts) - 1
-        self._rows, self._quotes = self._quoted(starts)
+        self._rows, self._quotes = self._quoted(starts, quotes)
         self._begins, self._ends = starts[:-1][self._rows], starts[1:][self._rows] - 1
 
     def found(self) -> Alike:
@@ -219,10 +217,9 @@ class _Match:
         rest[rows] = False
         return Alike(self._pattern.constants, columns, rows, np.flatnonzero(rest))
 
-    def _quoted(self, starts: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    def _quoted(self, starts: Rows, places: Rows) -> tuple[Rows, NDArray[np.int64]]:
         """The rows with as many quotation marks as the pattern, and where these are: a row each."""
         wanted = self._pattern.quotes
-        places = np.flatnonzero(np.frombuffer(self._data, dtype=np.uint8) == _QUOTE)
         if len(places) == self._count * wanted:
             table = places.reshape(self._count, wanted)
             if (table[:, 0] >= starts[:-1]).all() and (table[:, -1] < starts[1:]).all():
