@@ -15,6 +15,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "desk.apply",
         "federation.acquire",
         "federation.open",
+        "host_lists.keep",
         "lane.take",
         "link.append",
         "link.commit",

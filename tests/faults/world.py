@@ -33,7 +33,7 @@ from deploy.local.link import Link
 from deploy.local.processes import free_ports
 from deploy.operator_client import OperatorClient, connect
 from tests.faults.processes import Nursery, Processes
-from tests.triggers.documents import document
+from tests.triggers.documents import listed_document
 
 DAY = 86_400
 HOUR = 3_600
@@ -183,7 +183,9 @@ class Federation:
 
     async def _change_rules(self) -> None:
         """Another trigger document every day, paused, resumed and, the one of the day before, withdrawn."""
-        await self.insist(lambda: self.hq.apply_triggers(f"day-{self.day}", document(f"rule-{self.day}")))
+        part, listed = listed_document(f"rule-{self.day}", [f"site{self.day}.example.com"])
+        await self.insist(lambda: self.hq.put_host_part(part))
+        await self.insist(lambda: self.hq.apply_triggers(f"day-{self.day}", listed))
         await self.insist(lambda: self.hq.pause_trigger(f"rule-{self.day}"))
         await self.insist(lambda: self.hq.resume_trigger(f"rule-{self.day}"))
         if self.day - 1 in self._ruled:
