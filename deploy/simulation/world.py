@@ -39,7 +39,7 @@ DEADLY = {
     **dict.fromkeys(("commit", "renew_session", "_open", "_take", "apply", "append", "join", "keep_mark"), 0.4),
     **dict.fromkeys(("acquire", "admit", "answered", "apply_replies", "finish_all", "give_up", "step"), 5.0),
     **dict.fromkeys(("_begin", "put_subscribers", "sweep_block"), 10.0),
-    "date": 60.0,
+    "date": 20.0,
 }
 """How likely a process dies at some commits, as against others: the most would take all the kills, the rarest none."""
 BACKUPS_A_COMMIT = 0.02
