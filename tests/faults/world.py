@@ -27,6 +27,7 @@ from adapters.channels.script import Odds
 from common.kernel.bss import SourceUnavailable
 from common.kernel.refusal import Refusal
 from common.runtime.clock import WALL_VARIABLE, write_offset
+from common.runtime.failpoint import VARIABLE
 from deploy.local import motion
 from deploy.local.federation import HQ, NODES, PROVINCES, Local, Offer, World, channels_of, fill, lay_out
 from deploy.local.link import Link
@@ -45,6 +46,7 @@ BANDS = 8
 PEOPLE_A_BAND = 60
 POLL_SECONDS = 0.1
 CALL_SECONDS = 10.0
+FOR_EVER_SECONDS = 600
 CAMPAIGN_SECONDS_MAX = 90.0
 QUIET_SECONDS_MAX = 60.0
 MESSAGES_A_BATCH = 8
@@ -135,8 +137,11 @@ class Federation:
         for engine in self._engines.values():
             engine.dispose()
 
-    async def start(self, name: str, points: tuple[str, ...] = ()) -> None:
+    async def start(self, name: str, points: tuple[str, ...] = (), hangs_at: str = "") -> None:
+        """It dies at each of `points`, and stands still whenever it reaches `hangs_at`."""
         environment = {WALL_VARIABLE: str(self.wall(name))} if name in NODES else {}
+        if hangs_at:
+            environment[VARIABLE] = f"{hangs_at}:1:hang={FOR_EVER_SECONDS}"
         await self.processes.start(name, self.local.processes()[name], environment, dict.fromkeys(points, 1))
 
     def wall(self, node: str) -> Path:
