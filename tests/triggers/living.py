@@ -123,8 +123,8 @@ class Province:
     def engine(self, source: Source, rules: RuleBook | None = None) -> Engine:
         kept = self.directory / "triggers"
         boxes = Checkpoints(kept), DeadLetterBox(kept)
-        ports = Ports(source, rules or StoredRules(self.store), self._hand_over, *boxes, self.millis)
-        return Engine(ports, Pacing(idle_seconds=None))
+        ports = Ports(source, rules or StoredRules(self.store, int(CODE)), self._hand_over, *boxes, self.millis)
+        return Engine(ports, Pacing(idle_seconds=None, hand_over_seconds=0.0))
 
     def edge(self) -> Edge:
         return Edge(self.millis(), lambda numbers: keys_of(numbers.tolist()))
