@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka import Producer
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -235,17 +236,28 @@ def test_the_journal_is_replayed_from_its_beginning(province: Province) -> None:
 def test_a_topic_is_replayed_to_where_it_ends(
     kafka: Broker, new_topic: Callable[[Broker, int], str], province: Province
 ) -> None:
-    """Whoever reads it for the engine is left alone; a partition may be empty."""
-    topic = new_topic(kafka, 3)
+    """Whoever reads it for the engine is left alone; a partition may be empty, and another end with a transaction."""
+    topic = new_topic(kafka, 4)
     halves = [province.keys[:20], province.keys[20:]]
     by_time = [sorted(history(keys), key=_time) for keys in halves]
     produce(kafka.address, topic, [[Record(value, Form.JSON) for value in some] for some in by_time])
+    _in_a_transaction(kafka.address, topic, 3, by_time[0][1:2])
     settings = province.config
     written = settings.read_text(encoding="utf-8")
     section = f'[triggers]\nsource = "kafka"\nbrokers = "{kafka.address}"'
     settings.write_text(written.replace('[triggers]\nsource = "journal"', section), encoding="utf-8")
     told = province.replay(topic, "--rule", "data-80", "--dry-run")
     assert (told["fires"], told["contacts"], told["events"]["dead"]) == (PEOPLE, PEOPLE, 2)
+
+
+def _in_a_transaction(address: str, topic: str, partition: int, values: Sequence[bytes]) -> None:
+    """Its end takes an offset, at which nothing can be read."""
+    producer = Producer({"bootstrap.servers": address, "transactional.id": topic, "log_level": 0})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value, partition=partition)
+    producer.commit_transaction(60)
 
 
 def _time(value: bytes) -> str:
