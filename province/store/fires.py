@@ -46,13 +46,10 @@ _COUNTS = (
 
 def waves(connection: Connection, rules: Sequence[str]) -> dict[str, int]:
     """The last wave of each rule; until the transaction ends nobody else hands over any of them."""
-    wanted = {"rules": sorted(set(rules))}
-    found = {row.rule: row.last for row in connection.execute(_WAVES, wanted)}
-    if len(found) < len(wanted["rules"]):
-        new = [rule for rule in wanted["rules"] if rule not in found]
-        bulk.insert_new(connection, trigger_wave, {"rule": new, "last": [0] * len(new)})
-        found = {row.rule: row.last for row in connection.execute(_WAVES, wanted)}
-    return found
+    names = sorted(set(rules))
+    # All of them, and before any is locked: whoever came between would hold one and wait for another.
+    bulk.insert_new(connection, trigger_wave, {"rule": names, "last": [0] * len(names)})
+    return {row.rule: row.last for row in connection.execute(_WAVES, {"rules": names})}
 
 
 def set_wave(connection: Connection, rule: TriggerRule, reached: int) -> None:
