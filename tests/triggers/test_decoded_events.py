@@ -13,16 +13,15 @@ from adapters.streams.simulator import EXAMPLE_AT, Plan, batches, example, popul
 from adapters.streams.standard import Edge
 from common.kernel.event import EventType
 from common.kernel.event_catalogue import BY_NAME, CATALOGUE
-from common.kernel.tag import Tag, TagType
 from common.rules.trigger_document import TriggerDocument, parsed
 from province.triggers.matcher import Matcher
-from province.triggers.profile import MemoryProfile
+from province.triggers.profile import HomeProfile
 from province.triggers.run import Run, run_of
 from province.triggers.text import OfferText
 
 PAGE = Path(__file__).parents[2] / "docs/triggers.md"
 EDGE = Edge(EXAMPLE_AT + 90 * 86_400_000)
-PROFILE = MemoryProfile([Tag("plan", TagType.TEXT)])
+PROFILE = HomeProfile(45)
 
 
 @pytest.fixture(scope="module")
