@@ -13,17 +13,15 @@ from adapters.streams.simulator import EXAMPLE_AT, Plan, batches, example, popul
 from adapters.streams.standard import Edge
 from common.kernel.event import EventType
 from common.kernel.event_catalogue import BY_NAME, CATALOGUE
-from common.kernel.tag import Tag, TagType
 from common.rules.trigger_document import TriggerDocument, parsed
 from province.triggers.matcher import Matcher
-from province.triggers.profile import MemoryProfile
+from province.triggers.profile import HomeProfile
 from province.triggers.run import Run, run_of
 from province.triggers.text import OfferText
 
 PAGE = Path(__file__).parents[2] / "docs/triggers.md"
 EDGE = Edge(EXAMPLE_AT + 90 * 86_400_000)
-PEOPLE = population(50, 1)
-PROFILE = MemoryProfile([Tag("plan", TagType.TEXT)], {key: {"province": 45} for key in PEOPLE.tolist()})
+PROFILE = HomeProfile(45)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def runs() -> tuple[Run, Run]:
     """The same events, packed and as JSON."""
     names = {"data_used", "out_of_province", "transport_hub", "subway", "url_visit", "content_visit", "model_hit",
              "power_on", "power_off"}  # fmt: skip
-    plan = Plan(tuple(BY_NAME[name] for name in sorted(names)), 30_000, 3, PEOPLE, EXAMPLE_AT)
+    plan = Plan(tuple(BY_NAME[name] for name in sorted(names)), 30_000, 3, population(50, 1), EXAMPLE_AT)
     several = list(batches(plan, 5_000))
     of_packed = packed.decode([packed.encode(batch) for batch in several], EDGE)
     lines = [line for batch in several for line in cloudevents.encode(batch).cast("binary").to_pylist()]
