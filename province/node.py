@@ -101,8 +101,8 @@ async def _serve(settings: ProvinceSettings) -> None:
     coordinator = Coordinator(
         database, clock, settings.code, outlet, wake_all, hq.acquire, lambda: not fence.closed, link.knows_hq
     )
-    dated = [partial(fence.dated, job) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)]
-    jobs += [clock.confirmed(partial(steady, job)) for job in dated]
+    steadily = [partial(steady, job) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)]
+    jobs += [clock.confirmed(partial(fence.dated, job)) for job in steadily]
     jobs.append(steady(partial(prune_for_ever, database, clock)))
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if push is not None:

@@ -200,7 +200,9 @@ class Fence:
             begun = restored(await self._database.read(load), self._file.read(), above, self._now())
             # The file goes first: dying in between, the node finds itself restored once more.
             await self._keep(begun)
-            await self._insist(begun)
+            async for attempt in _insisting():
+                with attempt:
+                    await self._database.write(self._begin, begun)
             self._first_mark, self.closed = begun.mark, False
         log.error("incarnation %d begins: what was open in %d blocks may have been sent", begun.number, lost)
         return begun
@@ -241,18 +243,13 @@ class Fence:
 
     async def date(self) -> None:
         async with self._turn:
-            if (await self._database.read(load)).fenced_at == UNDATED:
-                await self._database.write(date, self._clock.now())
+            async for attempt in _insisting():
+                with attempt:
+                    if (await self._database.read(load)).fenced_at == UNDATED:
+                        await self._database.write(date, self._clock.now())
 
     def _now(self) -> int:
         return self._clock.now() if trusted(self._clock) else UNDATED
-
-    async def _insist(self, begun: Incarnation) -> None:
-        """Nobody comes back to it, and without it nobody is contacted any more."""
-        waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
-        async for attempt in AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits):
-            with attempt:
-                await self._database.write(self._begin, begun)
 
     def _begin(self, connection: Connection, begun: Incarnation) -> None:
         put(connection, begun)
@@ -265,6 +262,12 @@ class Fence:
         except OSError as error:
             raise StoreUnavailable(str(self._file.path), error.strerror or str(error)) from error
         self._kept = kept
+
+
+def _insisting() -> AsyncRetrying:
+    """For what nobody comes back to, and without which nobody is contacted any more."""
+    waits = wait_random_exponential(multiplier=0.1, max=OUTAGE_SECONDS_MAX)
+    return AsyncRetrying(retry=retry_if_exception_type(StoreUnavailable), wait=waits)
 
 
 def _checksum(kept: Kept) -> int:
