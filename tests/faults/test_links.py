@@ -14,7 +14,7 @@ from tests.faults.conftest import Stores
 from tests.faults.end_state import Evidence
 from tests.faults.world import Federation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FAULTS_MIN = {"sqlite": 80, "postgresql": 100}
 """Nodes reach SQLite over no link. With LOST_MIN more than a hundred on either store."""

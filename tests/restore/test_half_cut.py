@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from liandong.federation.v1 import feed_pb2, uplink_pb2
-from sqlalchemy import Connection, StaticPool, create_engine, insert
+from sqlalchemy import insert
 
 from common.courier import cursor, log
-from common.courier import tables as courier_tables
 from common.delivery import fence, ledger, sweep
-from common.delivery import tables as delivery_tables
 from common.kernel.channel import CHANNELS
 from common.kernel.incarnation import Incarnation, Retold
 from common.kernel.task_block import TaskBlock, open_block
@@ -29,9 +24,9 @@ from hq.store import feed, provinces, retelling, uplink, work_orders
 from hq.store import tables as hq_tables
 from hq.store.campaigns import WaveState
 from province.inbox import Inbox
-from province.store import tables as province_tables
 from province.uplink import HqOutlet, append_everything, append_retold
 from tests.restore.machine import Still
+from tests.restore.two_sides import Store
 
 NOW, DAY = 1_790_000_000, 86_400
 LATER = NOW + 30 * DAY
@@ -44,21 +39,7 @@ def block(number: int) -> TaskBlock:
     return open_block(ORDER.name, number, keys, ("hello",), np.zeros(ROWS, dtype=np.uint32))
 
 
-class Store:
-    def __init__(self) -> None:
-        self._engine = create_engine("sqlite://", poolclass=StaticPool)
-        for tables in (courier_tables, delivery_tables, hq_tables, province_tables):
-            tables.metadata.create_all(self._engine)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-    def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        with self.transaction() as connection:
-            return work(connection, *arguments)
-
+class Side(Store):
     def unread(self, writer: str, reader: str, stream: str) -> list[bytes]:
         """What the log for `reader` holds after the place noted here as `writer`'s."""
         with self.transaction() as connection:
@@ -71,7 +52,7 @@ class World:
     """HQ came back from a backup made before it cut the work order; the province has it, and some of its blocks."""
 
     def __init__(self, blocks: int, commands: tuple[WorkOrderState, ...] = ()) -> None:
-        self.hq, self.province, self.inbox = Store(), Store(), Inbox(CHANNELS)
+        self.hq, self.province, self.inbox = Side(), Side(), Inbox(CHANNELS)
         said = [WorkOrderCommand(ORDER.name, state, 2 + n) for n, state in enumerate(commands)]
         self.province.do(self.inbox.apply, [ORDER, *map(block, range(blocks)), *said], NOW)
         self.hq.do(provinces.enroll, "45", NOW)

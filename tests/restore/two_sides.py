@@ -85,11 +85,6 @@ class Sides:
         while any([self._up(now), self._down(now), self._sweep(now)]):
             pass
 
-    def hear(self, now: int) -> None:
-        """The province reads what HQ has to tell now, and says nothing."""
-        while self._down(now):
-            pass
-
     def put_back(self, backup: Store, now: int) -> None:
         """The province's store is that of the backup again, and a new incarnation has begun there."""
         self.province = backup
