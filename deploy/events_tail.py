@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from adapters.streams.journal import PARTITIONS_FILE, Reader
-from adapters.streams.kafka_source import consumer_of, ends_of, stretches_of
+from adapters.streams.kafka_source import consumer_of, ends_of, history_of, stretches_of
 from adapters.streams.stretch import EdgeNow, Stretch
 from common.kernel.dead_letter import DeadLetter, masked
 from common.kernel.event import Events, Texts, present
@@ -49,14 +49,13 @@ def of_journal(directory: Path, last: int, edge: EdgeNow, follow: bool) -> Itera
 
 def of_kafka(brokers: str, topics: Sequence[str], last: int, edge: EdgeNow, follow: bool) -> Iterator[Stretch]:
     """Beside whoever reads: nothing is committed."""
+    if not follow:
+        yield from history_of(brokers, topics, last, edge)
+        return
     consumer = consumer_of(brokers)
-    ends = ends_of(consumer, topics, last)
-    while follow or any(ends.values()):
-        for stretch in stretches_of(consumer, LOOK_SECONDS, edge):
-            if stretch.next >= ends.get(stretch.partition, 0):
-                ends[stretch.partition] = 0
-            yield stretch
-    consumer.close()
+    ends_of(consumer, topics, last)
+    while True:
+        yield from stretches_of(consumer, LOOK_SECONDS, edge)
 
 
 def _event(events: Events, row: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -16,8 +17,10 @@ from liandong.campaign.v1 import coordination_pb2, trigger_pb2
 from liandong.campaign.v1.campaign_pb2_grpc import CampaignServiceStub
 from liandong.campaign.v1.coordination_pb2_grpc import CoordinationServiceStub
 from liandong.campaign.v1.trigger_pb2_grpc import TriggerServiceStub
+from liandong.types.v1 import host_pb2
 from pydantic import Field
 
+from common.kernel.host_list import HostPart
 from common.kernel.refusal import invalid
 from common.runtime.settings import Section, Tls, explain
 from common.wire import tls
@@ -105,6 +108,10 @@ class OperatorClient:
     async def apply_triggers(self, name: str, yaml: str) -> trigger_pb2.TriggersChange:
         request = trigger_pb2.ApplyTriggersRequest(name=name, document_yaml=yaml)
         return (await self._ask(trigger_pb2.ApplyTriggersResponse, "ApplyTriggers", request)).change
+
+    async def put_host_part(self, part: HostPart) -> None:
+        message = host_pb2.HostPart(**asdict(part))
+        await self._ask(trigger_pb2.PutHostPartResponse, "PutHostPart", trigger_pb2.PutHostPartRequest(part=message))
 
     async def pause_trigger(self, rule: str) -> trigger_pb2.TriggersChange:
         request = trigger_pb2.PauseTriggerRuleRequest(rule=rule)

@@ -169,7 +169,7 @@ def append(
 ) -> tuple[Place, set[str]]:
     """Take what is new; answers how far HQ has the stream, and the provinces whose control feed grew."""
     sessions.check(connection, province, pushed.fence)
-    place = cursor.load(connection, province, stream)
+    place = cursor.load(connection, province, stream, lock=True)
     match cursor.admit(place, pushed.last.epoch, pushed.first, pushed.last.sequence):
         case Gap(expected):
             raise conflict(

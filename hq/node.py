@@ -108,7 +108,8 @@ async def _serve(settings: HqSettings) -> None:
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
     planner = Planner(database, warehouse, clock, settings.data_dir, bell, fence.check)
-    jobs = [clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, planner.run, eraser.run)]
+    dated = [partial(fence.dated, job) for job in (runner.run, desk.run, planner.run, eraser.run)]
+    jobs = [clock.confirmed(partial(steady, job)) for job in dated]
     jobs += [steady(fence.watch), clock.watch(), database.watch()]
     if settings.cbss:
         line = build_channel(settings.cbss.address, outward, tls.Identity("bss", settings.cbss.name))

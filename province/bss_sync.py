@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from common.courier.bell import Bell
-from common.delivery import forgetting, vault
+from common.delivery import fence, forgetting, vault
 from common.delivery.orders import new_orders
 from common.delivery.source_follower import Log, SourceFollower
 from common.kernel.bss import OrderPage, OrderSource, PoolPage, PoolSource, order_records
 from common.kernel.erasure import erasures_of
+from common.kernel.incarnation import FIRST
 from common.kernel.order import OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges
 from common.kernel.subscriber import subscriber_keys
@@ -52,8 +53,13 @@ def pool_follower(
 
 
 def take_orders(connection: Connection, records: OrderRecords, now: int) -> list[Log]:
-    """Keep what is new and report it up; answers the logs that grew."""
-    return report_orders(connection, new_orders(connection, records, now), now)
+    """Keep what is new and report it up; answers the logs that grew.
+
+    A node that came back from a backup reads on from an old place, and may have heard from HQ what comes. It reports
+    that as well: an HQ put back since may have lost it, and would ask nobody else.
+    """
+    came_back = fence.load(connection).number > FIRST
+    return report_orders(connection, new_orders(connection, records, now, known_too=came_back), now)
 
 
 def report_orders(connection: Connection, new: OrderRecords, now: int) -> list[Log]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import Connection
 
-from common.delivery import consents, fence, forgetting, ledger, orders, stops
+from common.delivery import consents, fence, forgetting, host_lists, ledger, orders, stops
 from common.kernel.channel import Channel, Level
 from common.kernel.consent import Consents
 from common.kernel.erasure import Erasures
-from common.kernel.incarnation import may_have_sent
+from common.kernel.host_list import HostPart
+from common.kernel.incarnation import UNDATED, may_have_sent
 from common.kernel.order import OrderRecords
 from common.kernel.policy import PolicyDocument
 from common.kernel.stop import Stops
@@ -52,8 +53,8 @@ class Inbox:
                 orders.put_orders(connection, value, now)
             elif isinstance(value, PolicyDocument):
                 policies.take(connection, value, now)
-            elif isinstance(value, TriggerVersion):
-                trigger_documents.take(connection, value, now)
+            elif isinstance(value, TriggerVersion | HostPart):
+                _triggers(connection, value, now)
         for name in touched:
             _accept_if_whole(connection, name, now)
 
@@ -63,6 +64,9 @@ class Inbox:
             self._new_work_order(connection, order, now)
         elif known.state is WorkOrderState.ISSUED:
             ledger.put_work_order(connection, _on_its_way(order))
+        elif order.state is WorkOrderState.COMPLETED:
+            # Here it ends when its tasks have ended here: only what HQ said last is news.
+            _command(connection, WorkOrderCommand(order.name, known.state, order.version))
         if order.state in COMMANDED:
             _command(connection, WorkOrderCommand(order.name, order.state, order.version))
 
@@ -99,6 +103,13 @@ def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) 
         forgetting.take(connection, value)
 
 
+def _triggers(connection: Connection, value: TriggerVersion | HostPart, now: int) -> None:
+    if isinstance(value, HostPart):
+        host_lists.keep(connection, value)
+    else:
+        trigger_documents.take(connection, value, now)
+
+
 def told(block: TaskBlock, states: TaskBlock, now: int) -> TaskBlock:
     """`block` with the ends that HQ has seen its tasks reach, as in `states`.
 
@@ -127,8 +138,10 @@ def _task_block(connection: Connection, block: TaskBlock, now: int) -> None:
             ledger.save_block(connection, told(known, block, now))
         return
     new, lost = told(reopened(block), block, now), np.zeros(0, dtype=np.intp)
-    if order is not None and may_have_sent(fence.load(connection).number, order.incarnation):
-        new, lost = fence.given_up(new, now)
+    own = fence.load(connection)
+    if order is not None and may_have_sent(own.number, order.incarnation):
+        at = UNDATED if own.fenced_at == UNDATED else now
+        new, lost = fence.given_up(new, at, order.end_at)
     ledger.insert_block(connection, new)
     append_results(connection, new, lost, now)
 

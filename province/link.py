@@ -20,9 +20,10 @@ from common.wire.streams import HQ, OUTBOX_STREAMS, TOPICS
 from province.inbox import Inbox
 from province.store import commands, local_requests, meetings
 from province.store.meetings import Meeting
-from province.uplink import append_everything, append_retold
+from province.uplink import append_everything, append_held, append_retold
 
 APPEND_ENTRIES_MAX = 256
+WORK_ORDERS = "work_orders"
 RETOLD_STREAMS = frozenset({"control", "results"})
 """What an HQ that forgot must hear of before it contacts anybody."""
 
@@ -90,9 +91,15 @@ def place(connection: Connection, topic: str) -> Place:
 def apply(
     connection: Connection, inbox: Inbox, topic: str, values: Iterable[codec.Incoming], to: Place | None, now: int
 ) -> None:
-    """Apply entries and, where given, move the topic's place, in one transaction."""
+    """Apply entries and, where given, move the topic's place, in one transaction.
+
+    A snapshot of the work orders tells nothing of those that are over: HQ is asked for what this node lacks of them,
+    after it, for what HQ answered before it would be passed over.
+    """
     inbox.apply(connection, values, now)
     if to is not None:
+        if topic == WORK_ORDERS and to.epoch != place(connection, topic).epoch:
+            append_held(connection, now)
         cursor.put(connection, HQ, topic, to)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
+from common.delivery import host_lists
+from common.kernel.host_list import HostPart
 from common.kernel.refusal import invalid, missing
 from common.kernel.trigger_version import LOCAL_PREFIX, NAME
 from common.rules.trigger_document import parsed
@@ -11,9 +15,17 @@ from province.store import triggers
 from province.store.triggers import LocalVersion
 
 
-def apply(connection: Connection, name: str, text: str, now: int) -> tuple[LocalVersion, bool]:
+def apply(
+    connection: Connection, name: str, text: str, now: int, parts: Sequence[HostPart] = ()
+) -> tuple[LocalVersion, bool]:
     """The version, and whether it is new: the same text again changes nothing. Raises Refusal TRIGGER_INVALID."""
     _check(connection, name, text)
+    for part in parts:
+        host_lists.keep(connection, part)
+    if missed := host_lists.lacking(connection, parsed(text, 0).digests.values()):
+        raise invalid(
+            f"the list of hosts {missed[0][:12]}… is not here; name its file in the document", "TRIGGER_INVALID"
+        )
     current = _newest(connection, name)
     if current is not None and current.document == text and not current.withdrawn:
         return current, False

@@ -38,7 +38,7 @@ from province.uplink import HqOutlet
 STOP_SECONDS = 3.0
 ACCESS = health.ACCESS | {
     "/liandong.channel.v1.ChannelCallbackService/": frozenset({"vendor"}),
-    "/liandong.event.v1.EventService/": frozenset({"bss"}),
+    "/liandong.event.v1.EventService/": frozenset({"bss", "province"}),
 }
 WAKE_SECONDS = 1.0
 
@@ -101,9 +101,8 @@ async def _serve(settings: ProvinceSettings) -> None:
     coordinator = Coordinator(
         database, clock, settings.code, outlet, wake_all, hq.acquire, lambda: not fence.closed, link.knows_hq
     )
-    jobs += [
-        clock.confirmed(partial(steady, job)) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)
-    ]
+    dated = [partial(fence.dated, job) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)]
+    jobs += [clock.confirmed(partial(steady, job)) for job in dated]
     jobs.append(steady(partial(prune_for_ever, database, clock)))
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if push is not None:
@@ -133,7 +132,9 @@ def _event_push(settings: ProvinceSettings) -> EventPush | None:
     if told is None or told.source != "journal":
         return None
     writer = journal.Writer(settings.event_directory, told.partitions, told.keep_bytes, float(told.keep_seconds))
-    return EventPush(writer, told.pushers or ((settings.bss.name,) if settings.bss else ()))
+    names = told.pushers or ((settings.bss.name,) if settings.bss else ())
+    own = tls.Identity("province", settings.code)  # for its forecast, which is another process
+    return EventPush(writer, {own, *(tls.Identity("bss", name) for name in names)})
 
 
 def restore_fence(settings: ProvinceSettings, database: Database, clock: Clock) -> Fence:

@@ -40,6 +40,7 @@ key = "province.key"
 # Where events come from, for `liandong triggers serve`: pushed into this node's journal, or on Kafka.
 # [triggers]
 # source = "journal"                     # or "kafka", or "spark": then also brokers = "127.0.0.1:9092"
+# forecast_at_least = 0.8                # from which score `liandong triggers forecast` tells whose data will not last
 """
 
 

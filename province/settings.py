@@ -28,6 +28,10 @@ class Triggers(Section):
     keep_seconds: int = Field(7 * 86_400, ge=3_600)
     idle_seconds: int = Field(60, ge=1)
     """A partition without events for so long goes by the clock, so that what lasts is noticed."""
+    forecast_at_least: float = Field(0.8, ge=0.0, le=1.0)
+    """How sure `liandong triggers forecast` has to be that somebody's allowance will not last, to tell of it."""
+    forecast_seconds: int = Field(600, ge=1, le=900)
+    """How often everybody is scored anew."""
 
     @model_validator(mode="after")
     def _has_brokers(self) -> Self:

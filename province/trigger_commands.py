@@ -16,7 +16,6 @@ from common.runtime.migrate import check_schema
 from common.runtime.settings import load
 from province import local_triggers
 from province.settings import ProvinceSettings
-from province.store import triggers
 from province.store.triggers import LocalVersion
 
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
@@ -34,9 +33,10 @@ def apply(
     config: Config = Path("province.toml"),
 ) -> None:
     """Put rules of this province's own in force; HQ never hears of them."""
-    text = to_publish(file)
+    said_by = to_publish(file)
+    text, parts = said_by.text, said_by.parts
     said, changed = _change(
-        config, lambda connection, now: local_triggers.apply(connection, name or file.stem, text, now)
+        config, lambda connection, now: local_triggers.apply(connection, name or file.stem, text, now, parts)
     )
     told = "is in force" if changed else "says the same; nothing was changed"
     typer.echo(f"{said.name}: version {said.version} {told}\nnext: liandong province triggers show --config {config}")
@@ -51,18 +51,6 @@ def withdraw(
     said, changed = _change(config, lambda connection, now: local_triggers.withdraw(connection, name, now))
     told = f"is withdrawn by version {said.version}" if changed else "was withdrawn before"
     typer.echo(f"{name} {told}\nnext: liandong province triggers show --config {config}")
-
-
-@app.command()
-def show(config: Config = Path("province.toml")) -> None:
-    """Every rule in force here, HQ's and the province's own."""
-    database = _open(config)
-    with database.snapshot() as connection:
-        documents = triggers.in_force(connection).documents
-    database.close()
-    for rule in (rule for document in documents for rule in document.rules):
-        typer.echo(f"{rule.name}  version {rule.version}  {rule.scene}{'  paused' if rule.paused else ''}")
-    typer.echo("next: liandong province triggers apply FILE, or at HQ: liandong triggers show")
 
 
 def _change(config: Path, change: Callable[[Connection, int], tuple[LocalVersion, bool]]) -> tuple[LocalVersion, bool]:

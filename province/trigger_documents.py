@@ -6,7 +6,7 @@ import logging
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from common.delivery import triggers
+from common.delivery import host_lists, triggers
 from common.delivery.tables import trigger_document
 from common.kernel.trigger_version import TriggerEvent, TriggerVersion
 from province.uplink import append_trigger_event
@@ -23,7 +23,7 @@ def take(connection: Connection, said: TriggerVersion, now: int) -> None:
     """Keep what HQ sent. An older version never goes before a newer one, whenever it comes."""
     stored = triggers.of_version(connection, said.version)
     if stored is None:
-        why = _objection(said)
+        why = _objection(connection, said)
         triggers.keep(connection, said, why, now)
         _tell(connection, TriggerEvent(said.name, said.version, why), now)
     elif stored != said:
@@ -36,16 +36,19 @@ _OTHERWISE = "this version is known here with another content. Apply the documen
 def judge_again(connection: Connection, now: int) -> None:
     """Call at start: this build may read what the one before could not, or the other way round."""
     for said in triggers.newest(connection):
-        why = _objection(said)
+        why = _objection(connection, said)
         if why != connection.execute(_OBJECTION, {"of": said.version}).scalar_one():
             connection.execute(_JUDGE, {"of": said.version, "why": why})
             _tell(connection, TriggerEvent(said.name, said.version, why), now)
 
 
-def _objection(said: TriggerVersion) -> str:
+def _objection(connection: Connection, said: TriggerVersion) -> str:
     """What is withdrawn needs no reading."""
     found = "" if said.withdrawn else triggers.understood(said.document, said.version)
-    return found if isinstance(found, str) else ""
+    if isinstance(found, str):
+        return found
+    missed = host_lists.lacking(connection, found.digests.values())
+    return f"its list of hosts {missed[0][:12]}… is not here whole. Apply the document at HQ again" if missed else ""
 
 
 def _tell(connection: Connection, event: TriggerEvent, now: int) -> None:

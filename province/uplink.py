@@ -142,6 +142,13 @@ def append_everything(connection: Connection, stream: str, now: int, *, forgot: 
         {"control": _all_control, "orders": _all_orders, "pool": _all_pool}[stream](connection, now)
 
 
+def append_held(connection: Connection, now: int) -> None:
+    """What this node holds of HQ's work orders: of those that are over HQ tells what this node lacks."""
+    for order in ledger.work_orders(connection):
+        if order.leased:
+            append_work_order(connection, _commanded(connection, order), now)
+
+
 def _all_control(connection: Connection, now: int) -> None:
     for row in connection.execute(_JUDGED):
         append_policy_event(connection, PolicyEvent(*row), now)
@@ -155,6 +162,10 @@ def _all_control(connection: Connection, now: int) -> None:
 
 
 def _all_results(connection: Connection, now: int, forgot: bool) -> None:
+    if forgot:
+        # By which policies this node decides HQ must know before it hears, on this stream, that it knows everything.
+        for row in connection.execute(_JUDGED):
+            log.append(connection, HQ, "results", [codec.outbox_entry(PolicyEvent(*row))], now)
     for order in ledger.work_orders(connection):
         unknown = forgot or not order.leased
         if unknown:

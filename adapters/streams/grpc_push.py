@@ -15,6 +15,7 @@ from adapters.streams import partitions
 from adapters.streams.journal import Block, Form, Writer
 from common.kernel.refusal import Fault, Refusal, invalid
 from common.wire.server import caller
+from common.wire.tls import Identity
 
 ENTRIES_MAX = 10_000
 SWEEP_SECONDS = 60.0
@@ -22,9 +23,9 @@ RETRY_SECONDS = 5.0
 
 
 class EventPush(event_pb2_grpc.EventServiceServicer):
-    """An answer means that the events are durable. `pushers` may push, by the names in their certificates."""
+    """An answer means that the events are durable. `pushers` may push, as their certificates name them."""
 
-    def __init__(self, writer: Writer, pushers: Collection[str]) -> None:
+    def __init__(self, writer: Writer, pushers: Collection[Identity]) -> None:
         self._writer, self._pushers = writer, pushers
         self._thread = ThreadPoolExecutor(1, "journal")
 
@@ -32,7 +33,7 @@ class EventPush(event_pb2_grpc.EventServiceServicer):
         self, request: event_pb2.PushEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> event_pb2.PushEventsResponse:
         del context
-        if caller().name not in self._pushers:
+        if caller() not in self._pushers:
             message = (
                 f"{caller()} may not push events to this province; [triggers] pushers in its settings says who may"
             )

@@ -372,13 +372,13 @@ def _end(segment: Path) -> int:
 
 
 class JournalSource:
-    """All partitions of a journal for the one engine that holds it; another one is refused."""
+    """All partitions of a journal for the one reader of that name; another one is refused."""
 
-    def __init__(self, directory: Path, edge: EdgeNow) -> None:
+    def __init__(self, directory: Path, edge: EdgeNow, reader: str = "reader") -> None:
         self._directory, self._edge = directory, edge
         self._readers: dict[str, Reader] = {}
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _reading(directory)
+        self._lock = _reading(directory, reader)
 
     def poll(self, owner: Owner, wait_seconds: float) -> list[Stretch]:
         self._assign(owner)
@@ -412,8 +412,8 @@ class JournalSource:
             self._readers[name] = Reader(self._directory / str(number), name, owner.assigned(name) or 0, self._edge)
 
 
-def _reading(directory: Path) -> int:
-    lock = os.open(directory / "reader", os.O_RDWR | os.O_CREAT, 0o600)
+def _reading(directory: Path, reader: str) -> int:
+    lock = os.open(directory / reader, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

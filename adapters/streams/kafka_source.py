@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -172,10 +172,10 @@ def _consumer(settings: dict[str, Any]) -> Consumer:
     return Consumer(settings)
 
 
-def consumer_of(brokers: str) -> Consumer:
+def consumer_of(brokers: str, tell_ends: bool = False) -> Consumer:
     """One of no group, for looking."""
     return _consumer({"bootstrap.servers": brokers, "group.id": "liandong-look", "enable.auto.commit": False,
-                      "log_level": 3})  # fmt: skip
+                      "enable.partition.eof": tell_ends, "log_level": 3})  # fmt: skip
 
 
 def ends_of(consumer: Consumer, topics: Sequence[str], last: int) -> dict[str, int]:
@@ -197,15 +197,42 @@ def ends_of(consumer: Consumer, topics: Sequence[str], last: int) -> dict[str, i
 
 def stretches_of(consumer: Consumer, wait_seconds: float, edge: EdgeNow) -> list[Stretch]:
     """What came in, of whatever partitions."""
+    return list(_stretches(consumer.consume(CONSUME, wait_seconds), edge))
+
+
+def _stretches(came: Sequence[Message], edge: EdgeNow) -> Iterator[Stretch]:
     from confluent_kafka import Message
 
-    found = []
-    for name, messages in _by_partition(consumer.consume(CONSUME, wait_seconds)):
+    for name, messages in _by_partition(came):
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         values = [message.value() or b"" for message in messages]
         headers = list(map(Message.headers, messages))
-        found.append(Stretch(name, int(offsets[-1]) + 1, offsets, values, headers, edge))
-    return found
+        yield Stretch(name, int(offsets[-1]) + 1, offsets, values, headers, edge)
+
+
+def history_of(brokers: str, topics: Sequence[str], last: int, edge: EdgeNow) -> Iterator[Stretch]:
+    """Each partition's last so many messages, to where it ends now; nothing is committed."""
+    consumer = consumer_of(brokers, tell_ends=True)
+    left = {name: end for name, end in ends_of(consumer, topics, last).items() if end}
+    try:
+        while left:
+            messages = consumer.consume(CONSUME, LOOK_SECONDS)
+            for stretch in _stretches([message for message in messages if not _is_end(message)], edge):
+                if stretch.partition in left:
+                    yield stretch
+                    left = {name: end for name, end in left.items() if name != stretch.partition or stretch.next < end}
+            # What transactions and compaction leave empty brings no message, only the end.
+            ended = {f"{message.topic()}:{message.partition()}" for message in messages if _is_end(message)}
+            left = {name: end for name, end in left.items() if name not in ended}
+    finally:
+        consumer.close()
+
+
+def _is_end(message: Message) -> bool:
+    from confluent_kafka import KafkaError
+
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
 
 
 def _place(partition: str, offset: int | None = None) -> TopicPartition:

@@ -22,7 +22,8 @@ NOWHERE = Place(0, 0, 0)
 """Before the first entry of the first epoch."""
 
 _IS = (cursor.c.peer == bindparam("of_peer"), cursor.c.stream == bindparam("of_stream"))
-_LOAD = select(cursor.c.epoch, cursor.c.sequence, cursor.c.chain).where(*_IS).with_for_update()
+_LOAD = select(cursor.c.epoch, cursor.c.sequence, cursor.c.chain).where(*_IS)
+_LOCKED = _LOAD.with_for_update()
 _DELETE = delete(cursor).where(*_IS)
 _INSERT = insert(cursor)
 
@@ -64,9 +65,9 @@ def admit(place: Place, epoch: int, first: int, last: int) -> Apply | Repeat | G
     return Apply(applied + 1 - first)
 
 
-def load(connection: Connection, peer: str, stream: str) -> Place:
-    """Locks the row where the store can, so that two writers cannot both apply one entry."""
-    row = connection.execute(_LOAD, {"of_peer": peer, "of_stream": stream}).one_or_none()
+def load(connection: Connection, peer: str, stream: str, *, lock: bool = False) -> Place:
+    """`lock`: the row, where the store can, so that two writers cannot both apply one entry."""
+    row = connection.execute(_LOCKED if lock else _LOAD, {"of_peer": peer, "of_stream": stream}).one_or_none()
     return NOWHERE if row is None else Place(*row)
 
 

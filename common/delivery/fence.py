@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,11 @@ from common.delivery import ledger, settle
 from common.delivery.outlet import Outlet
 from common.delivery.tables import STATE_COLUMNS, incarnation, task_block, work_order
 from common.kernel.columns import Rows
-from common.kernel.incarnation import Incarnation, Kept, restored, went_back
+from common.kernel.incarnation import UNDATED, Incarnation, Kept, restored, went_back
 from common.kernel.refusal import Fault, Refusal, conflict
 from common.kernel.task import YET_TO_SEND, TaskEvent, TaskReason
 from common.kernel.task_block import TaskBlock, advance
-from common.runtime.clock import Clock
+from common.runtime.clock import Clock, trusted
 from common.runtime.database import Database
 from common.runtime.failpoint import reach
 from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
@@ -39,8 +39,9 @@ _LOAD = select(incarnation.c.number, incarnation.c.mark, incarnation.c.fenced_at
 _RAISE = update(incarnation).values(mark=incarnation.c.mark + 1).returning(incarnation.c.mark)
 _INSERT = insert(incarnation)
 _DELETE = delete(incarnation)
+_DATE = update(incarnation).where(incarnation.c.fenced_at == UNDATED).values(fenced_at=bindparam("moment"))
 _UNSENT = (
-    select(task_block.c.work_order, task_block.c.number)
+    select(task_block.c.work_order, task_block.c.number, work_order.c.end_at)
     .join(work_order, work_order.c.name == task_block.c.work_order)
     .where(
         work_order.c.node == bindparam("node"),
@@ -78,21 +79,32 @@ def put(connection: Connection, value: Incarnation) -> None:
     connection.execute(_INSERT, {"number": value.number, "mark": value.mark, "fenced_at": value.fenced_at})
 
 
+def date(connection: Connection, now: int) -> None:
+    """The incarnation, where it is UNDATED, counts as begun now."""
+    connection.execute(_DATE, {"moment": now})
+
+
 def give_up(connection: Connection, node: str, now: int, outlet: Outlet, blocks: int = GIVE_UP_BLOCKS) -> int:
-    """Give up what the node itself has yet to send, of so many blocks; answers how many there were."""
+    """Give up what the node itself has yet to send, of so many blocks; answers how many there were.
+
+    `now` may be UNDATED, as in `given_up`.
+    """
     found = connection.execute(_UNSENT, {"node": node, "blocks": blocks}).all()
-    for name, number in found:
+    for name, number, end_at in found:
         block = ledger.load_block(connection, name, number)
         if block is not None:
-            block, changed = given_up(block, now)
+            block, changed = given_up(block, now, end_at)
             settle.save(connection, block, changed, outlet)
     return len(found)
 
 
-def given_up(block: TaskBlock, now: int) -> tuple[TaskBlock, Rows]:
-    """The block with what was yet to be sent UNKNOWN, as contacts of this moment; and the rows that changed."""
+def given_up(block: TaskBlock, now: int, end_at: int) -> tuple[TaskBlock, Rows]:
+    """The block with what was yet to be sent UNKNOWN, as contacts of this moment; and the rows that changed.
+
+    Where `now` is UNDATED, as contacts of the last moment at which their work order let any be made.
+    """
     rows = np.flatnonzero(np.isin(block.states, YET_TO_SEND))
-    return advance(block, rows, TaskEvent.GIVE_UP, TaskReason.RESTORED, now)
+    return advance(block, rows, TaskEvent.GIVE_UP, TaskReason.RESTORED, end_at if now == UNDATED else now)
 
 
 class MarkFile:
@@ -182,13 +194,10 @@ class Fence:
                 return stored
             self.closed = True
             lost = 0
-            while found := await self._database.write(
-                give_up, self._node, self._clock.now(), self._outlet, GIVE_UP_BLOCKS
-            ):
+            while found := await self._database.write(give_up, self._node, self._now(), self._outlet, GIVE_UP_BLOCKS):
                 lost += found
-            now = self._clock.now()
-            above = max(above, now - 1) if self._dated else above
-            begun = restored(await self._database.read(load), self._file.read(), above, now)
+            above = max(above, self._clock.now() - 1) if self._dated else above
+            begun = restored(await self._database.read(load), self._file.read(), above, self._now())
             # The file goes first: dying in between, the node finds itself restored once more.
             await self._keep(begun)
             await self._insist(begun)
@@ -224,6 +233,19 @@ class Fence:
             if mark > self._kept.mark:
                 await self._keep(Incarnation(self._kept.number, mark))
             return mark >= self._first_mark
+
+    async def dated(self, job: Callable[[], Awaitable[object]]) -> None:
+        """Run `job`; call it when the clock is trusted. What began UNDATED begins now."""
+        await self.date()
+        await job()
+
+    async def date(self) -> None:
+        async with self._turn:
+            if (await self._database.read(load)).fenced_at == UNDATED:
+                await self._database.write(date, self._clock.now())
+
+    def _now(self) -> int:
+        return self._clock.now() if trusted(self._clock) else UNDATED
 
     async def _insist(self, begun: Incarnation) -> None:
         """Nobody comes back to it, and without it nobody is contacted any more."""

@@ -33,10 +33,13 @@ def put_orders(connection: Connection, records: OrderRecords, observed_at: int) 
     return new
 
 
-def new_orders(connection: Connection, records: OrderRecords, observed_at: int) -> OrderRecords:
-    """Store the records not known yet; answers them, as they are kept."""
+def new_orders(
+    connection: Connection, records: OrderRecords, observed_at: int, *, known_too: bool = False
+) -> OrderRecords:
+    """Store the records not known yet; answers them, or with `known_too` all, as they are kept."""
     records = _unlinked(connection, records)
-    return records.take(np.flatnonzero(put_orders(connection, records, observed_at)))
+    new = put_orders(connection, records, observed_at)
+    return records if known_too else records.take(np.flatnonzero(new))
 
 
 def owners_between(connection: Connection, offer: str, first: int, last: int) -> Keys:

@@ -81,6 +81,16 @@ policy = Table(
     Column("objection", Text, nullable=False, doc="Why this node could not apply it; empty: it could."),
 )
 
+host_part = Table(
+    "host_part",
+    metadata,
+    Column("digest", String(64), primary_key=True, doc="SHA-256 of the whole list, unpacked, in hexadecimal."),
+    Column("number", Integer, primary_key=True, autoincrement=False, doc="From 0."),
+    Column("parts", Integer, nullable=False, doc="Of the whole list."),
+    Column("content", LargeBinary, nullable=False),
+)
+"""Lists of hosts too long for the trigger documents that name them."""
+
 trigger_document = Table(
     "trigger_document",
     metadata,

@@ -11,13 +11,18 @@ from dataclasses import dataclass
 from common.kernel.policy import SPEND_MARGIN_SECONDS, Policy
 
 FIRST = 1
+UNDATED = (1 << 32) - 1
+"""In place of a moment, and later than any: it began while nobody could tell the time."""
 HEARSAY_MAX = 1 << 48
 """A peer's word takes nobody above this: the number must leave room to rise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incarnation:
-    """`mark` rises with every booking of contacts; `fenced_at` is when this incarnation began by a restore, or 0."""
+    """`mark` rises with every booking of contacts; `fenced_at` is when this incarnation began by a restore, or 0.
+
+    UNDATED until the clock is trusted: by one set back, the window would seem to have passed already.
+    """
 
     number: int = FIRST
     mark: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from common.kernel.event import EventType, Field, Kind
 from common.kernel.event_catalogue import event_type
-from common.kernel.tag import Catalogue, Tag, TagType
+from common.kernel.tag import PROVINCE, Catalogue, Tag, TagType
 from common.rules.rule_language import Language, Rule, check_rule
 
 INSIDE, VISITS = "inside", "visits"
@@ -57,8 +57,12 @@ class EventColumns:
 
     def unknown(self, name: str) -> str:
         if name.casefold().startswith(TAG_PREFIX):
-            return self.tags.unknown(name[len(TAG_PREFIX) :]).replace("column", "tag")
+            return self._unknown_tag(name[len(TAG_PREFIX) :])
         return unknown_field(name, self.types)
+
+    def _unknown_tag(self, name: str) -> str:
+        near = self.tags.nearest(name) or sorted((PROVINCE, *(tag.name for tag in self.tags)))
+        return f"there is no tag {name}; did you mean {' or '.join(near)}?"
 
 
 def unknown_field(name: str, types: Sequence[EventType]) -> str:

@@ -15,13 +15,13 @@ from common.kernel.tag import Catalogue
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Stays, Sum, Surge, TriggerRule
 from common.rules.event_condition import INSIDE, VISITS, check_condition, shared_fields, unknown_field
 from common.rules.offer_text import Said, parts_of
-from common.rules.trigger_form import OfferEntry, RuleEntry, SumEntry, SurgeEntry
+from common.rules.trigger_form import FORMS, OfferEntry, RuleEntry, SumEntry, SurgeEntry
 from common.runtime.yaml_source import Place, Problem, Source
 
 WHEREABOUTS = frozenset({CELL, "lac", "longitude", "latitude", "place", "mcc", "mnc", "visited_province"})
 """Fields that say where somebody is, whatever the type of the event."""
 CHINA = "mcc IN ('460', '461')"
-ROAMS = {"abroad": f"NOT ({CHINA})", "out_of_province": f"({CHINA} AND visited_province IS NOT NULL)"}
+ROAMS = {"abroad": f"NOT ({CHINA})", "out_of_province": f"({CHINA} AND visited_province <> tag.province)"}
 _NEEDED = {"abroad": ("mcc",), "out_of_province": ("mcc", "visited_province")}
 
 
@@ -56,7 +56,7 @@ class CheckedRule:
         told = [*self.shorthands()]
         if not found and not told:
             found += self.condition((), _condition(self.entry))
-        told += [*self.places(), *self.amounts(), *self.text(), *self.purpose()]
+        told += [*self.one_class(), *self.places(), *self.amounts(), *self.text(), *self.purpose()]
         return found + [self.source.problem((*self.place, *inside), what) for inside, what in told]
 
     def condition(self, inside: Place, text: str) -> list[Problem]:
@@ -93,6 +93,16 @@ class CheckedRule:
         if name not in there:
             known = ", ".join(sorted(there)[:10]) or "none yet"
             yield place, f"there is no {name!r} among {key}. Add {key}.{name}, or use one of: {known}"
+
+    def one_class(self) -> Found:
+        """Each class has a topic of its own, and what is counted is counted in one."""
+        classes = sorted({each.event_class for each in self.types})
+        form = next((name for name in FORMS if getattr(self.entry, name) is not None), None)
+        if form and len(classes) > 1:
+            yield (
+                ("when",),
+                f"{form} counts in one class of events, and these are of {' and '.join(classes)}. Split the rule",
+            )
 
     def places(self) -> Found:
         """That events of all types say what areas and lists of hosts look at."""

@@ -17,7 +17,7 @@ from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Period, Stays, Sum, Surge, TriggerRule
 from common.rules.trigger_checks import CheckedRule, Known
-from common.rules.trigger_form import HOSTS_MAX, AreaEntry, RuleEntry, TriggerFile, hosts_in
+from common.rules.trigger_form import HOSTS_MAX, AreaEntry, HostsEntry, RuleEntry, TriggerFile, hosts_in
 from common.runtime.yaml_form import built, refusal, span_of
 from common.runtime.yaml_source import Place, Problem, Source, UnreadableError, read
 
@@ -40,15 +40,32 @@ class HostFile:
 
 
 @dataclass(frozen=True, slots=True)
+class HostDigest:
+    """A long list of hosts, which is kept and travels beside the document."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerDocument:
     rules: tuple[TriggerRule, ...]
     areas: Mapping[str, Area] = field(default_factory=dict)
-    hosts: Mapping[str, tuple[str, ...] | HostFile] = field(default_factory=dict)
+    hosts: Mapping[str, tuple[str, ...] | HostFile | HostDigest] = field(default_factory=dict)
 
     @property
     def host_lists(self) -> dict[str, tuple[str, ...]]:
-        """Without those that are yet to be read from a file."""
-        return {name: hosts for name, hosts in self.hosts.items() if not isinstance(hosts, HostFile)}
+        """Those that the document holds itself."""
+        return {name: hosts for name, hosts in self.hosts.items() if isinstance(hosts, tuple)}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """By list, the file that it is yet to be read from."""
+        return {name: hosts.file for name, hosts in self.hosts.items() if isinstance(hosts, HostFile)}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the lists beside the document."""
+        return {name: hosts.digest for name, hosts in self.hosts.items() if isinstance(hosts, HostDigest)}
 
 
 def parsed(text: str, version: int, tags: Catalogue | None = None) -> TriggerDocument:
@@ -62,8 +79,14 @@ def parsed(text: str, version: int, tags: Catalogue | None = None) -> TriggerDoc
     problems += [problem for rule in rules for problem in rule.problems()]
     if file is None or problems:
         raise _refused(problems)
-    hosts = {name: each.names or HostFile(each.file or "") for name, each in file.hosts.items()}
+    hosts = {name: _hosts(each) for name, each in file.hosts.items()}
     return TriggerDocument(tuple(rule.rule(version) for rule in rules), areas, hosts)
+
+
+def _hosts(entry: HostsEntry) -> tuple[str, ...] | HostFile | HostDigest:
+    if entry.digest is not None:
+        return HostDigest(entry.digest)
+    return HostFile(entry.file) if entry.file is not None else entry.names or ()
 
 
 def resolved(document: TriggerDocument, read_file: Callable[[str], str]) -> TriggerDocument:
@@ -89,10 +112,7 @@ def written(document: TriggerDocument) -> str:
     value = {
         "rules": [_rule_value(rule) for rule in document.rules],
         "areas": {name: _area_value(area) for name, area in document.areas.items()},
-        "hosts": {
-            name: {"file": hosts.file} if isinstance(hosts, HostFile) else {"names": list(hosts)}
-            for name, hosts in document.hosts.items()
-        },
+        "hosts": {name: _hosts_value(hosts) for name, hosts in document.hosts.items()},
     }
     present = {key: inside for key, inside in value.items() if inside or key == "rules"}
     return yaml.dump(present, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
@@ -200,6 +220,16 @@ def _area_value(area: Area) -> dict[str, Any]:
             return {"circle": circle, "margin_metres": margin}
         case Polygon(points, system, margin):
             return {"polygon": list(map(list, points)), "coordinate_system": system, "margin_metres": margin}
+
+
+def _hosts_value(hosts: tuple[str, ...] | HostFile | HostDigest) -> dict[str, Any]:
+    match hosts:
+        case HostFile(file):
+            return {"file": file}
+        case HostDigest(digest):
+            return {"digest": digest}
+        case _:
+            return {"names": list(hosts)}
 
 
 def _without_none(value: dict[str, Any]) -> dict[str, Any]:

@@ -281,10 +281,12 @@ class HostsEntry(Strict):
     ] | None = None  # fmt: skip
     file: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """A host name a line; read when the rules are published."""
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of a long list that was read from a file and travels beside the document."""
 
     @model_validator(mode="after")
     def _one_source(self) -> HostsEntry:
-        if (self.names is None) == (self.file is None):
+        if sum(source is not None for source in (self.names, self.file, self.digest)) != 1:
             raise ValueError("a list of hosts has names or a file. Write exactly one of the two")
         return self
 

@@ -48,6 +48,11 @@ def milliseconds(clock: Clock) -> int:
     return clock.milliseconds() if isinstance(clock, FineClock) else clock.now() * 1000
 
 
+def trusted(clock: Clock) -> bool:
+    """Whether it tells the time as far as anybody knows; a clock that is not guarded always does."""
+    return not isinstance(clock, GuardedClock) or clock.trusted
+
+
 class SystemClock:
     def now(self) -> int:
         return int(time.time())

@@ -50,7 +50,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self._writes = _engine(url, "BEGIN IMMEDIATE")
-        self._reads = _engine(url, "BEGIN")
+        self._reads = _engine(url, "BEGIN", **_one_view(url))
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._ahead: deque[Callable[[], None]] = deque()
         self._readers = ThreadPoolExecutor(READERS, "store-read")
@@ -194,10 +194,15 @@ def shown(url: str) -> str:
     return make_url(url).render_as_string()
 
 
-def _engine(url: str, begin: str) -> Engine:
+def _one_view(url: str) -> dict[str, str]:
+    """Where else each statement of a reader would see what the writer had committed just before it."""
+    return {} if url.startswith("sqlite") else {"isolation_level": "REPEATABLE READ"}
+
+
+def _engine(url: str, begin: str, **manner: str) -> Engine:
     options: dict[str, int] = {"timeout": SQLITE_BUSY_SECONDS} if url.startswith("sqlite") else POSTGRESQL_OPTIONS
     try:
-        engine = create_engine(url, connect_args=options)
+        engine = create_engine(url, connect_args=options, **manner)
     except (ArgumentError, ImportError) as error:
         message = f"database_url is no address of a store we know ({error}); give postgresql+psycopg://… or sqlite:///…"
         raise invalid(message) from error

@@ -8,11 +8,11 @@ from common.kernel.refusal import invalid
 from common.runtime.yaml_source import SOURCE_BYTES_MAX
 
 
-def read(file: Path) -> str:
+def read(file: Path, bytes_max: int = SOURCE_BYTES_MAX) -> str:
     """Raises Refusal that says what is wrong with the file."""
     try:
-        if file.stat().st_size > SOURCE_BYTES_MAX:
-            raise invalid(f"{file} has {file.stat().st_size:,} bytes; {SOURCE_BYTES_MAX:,} are taken. Shorten it")
+        if file.stat().st_size > bytes_max:
+            raise invalid(f"{file} has {file.stat().st_size:,} bytes; {bytes_max:,} are taken. Shorten it")
         return file.read_text(encoding="utf-8")
     except OSError as error:
         raise invalid(f"{file}: {error.strerror}; check the path") from error

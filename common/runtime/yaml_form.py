@@ -36,9 +36,12 @@ Seconds = Annotated[int, BeforeValidator(_seconds)]
 
 
 def span_of(seconds: int) -> str:
-    """As `Seconds` reads it."""
-    size, unit = next(each for each in _UNITS if seconds % each[0] == 0)
-    return f"{seconds // size}{unit}"
+    """As `Seconds` reads it, such as 1d 12h."""
+    parts = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        parts += [f"{count}{unit}"] if count else []
+    return " ".join(parts) or "0s"
 
 
 class Strict(BaseModel):

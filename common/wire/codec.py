@@ -13,6 +13,7 @@ from liandong.types.v1 import order_pb2, pool_pb2
 from common.kernel.consent import Consents
 from common.kernel.decision import Decision
 from common.kernel.erasure import Erasures
+from common.kernel.host_list import HostPart
 from common.kernel.incarnation import Retold
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
 from common.kernel.policy import PolicyDocument, PolicyEvent
@@ -40,6 +41,7 @@ Incoming = (
     | OrderRecords
     | PolicyDocument
     | TriggerVersion
+    | HostPart
     | Consents
     | Erasures
 )
@@ -321,6 +323,7 @@ _FEED_FIELDS = _SHARED_FIELDS | {
     WorkOrderCommand: ("command", _command),
     PolicyDocument: ("policy", coordination_codec.policy),
     TriggerVersion: ("trigger_version", coordination_codec.trigger_version),
+    HostPart: ("host_part", coordination_codec.host_part),
 }
 _OUTBOX_FIELDS = _SHARED_FIELDS | {
     TaskBlock: ("task_block", task_block_fields),
@@ -343,6 +346,7 @@ _FEED_READERS = _SHARED_READERS | {
     "command": _read_command,
     "policy": coordination_codec.read_policy,
     "trigger_version": coordination_codec.read_trigger_version,
+    "host_part": coordination_codec.read_host_part,
 }
 _OUTBOX_READERS = _SHARED_READERS | {
     "results": _read_results,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from liandong.federation.v1 import feed_pb2, uplink_pb2
+from liandong.types.v1 import host_pb2
 
 from common.kernel.consent import EVIDENCE_CHARS_MAX, PURPOSE_CHARS_MAX, Consents
 from common.kernel.erasure import Erasures
+from common.kernel.host_list import HostPart, problem
 from common.kernel.incarnation import Retold
 from common.kernel.policy import PolicyDocument, PolicyEvent
 from common.kernel.stop import Stops, StopScope
@@ -113,6 +115,17 @@ def trigger_version(value: TriggerVersion) -> Fields:
 
 def read_trigger_version(message: feed_pb2.TriggerVersion) -> TriggerVersion:
     return TriggerVersion(message.version, message.name, message.document, tuple(message.paused), message.withdrawn)
+
+
+def host_part(value: HostPart) -> Fields:
+    return Fields(digest=value.digest, number=value.number, count=value.count, content=value.content)
+
+
+def read_host_part(message: host_pb2.HostPart) -> HostPart:
+    part = HostPart(message.digest, message.number, message.count, message.content)
+    if what := problem(part):
+        raise malformed("host part", what)
+    return part
 
 
 def trigger_event(value: TriggerEvent) -> Fields:

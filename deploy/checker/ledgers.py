@@ -44,8 +44,7 @@ _UNSENT = (
     (State.FAILED, (REFUSED,)),
 )
 """States and reasons of tasks that no vendor took."""
-
-
+_ENDED_UNSENT = (State.SUPPRESSED, State.EXPIRED)
 _AGREED = ("states", "reasons", "responses", "submitted_at")
 
 
@@ -228,7 +227,7 @@ def _two_ends(world: World, hq: Node, sides: Sides) -> Mask:
     ended, state = hqs.states[sides.hqs] >= FIRST_TERMINAL, mine.states[sides.mine]
     restored = (mine.reasons[sides.mine] == RESTORED) | (hqs.reasons[sides.hqs] == RESTORED)
     forgot = (state < FIRST_TERMINAL) & (sides.province.fenced_at > 0) & (not world.settled)
-    two: Mask = ended & (hqs.states[sides.hqs] != state) & ~restored & ~forgot
+    two: Mask = ended & (hqs.states[sides.hqs] != state) & ~restored & ~forgot & ~_decided_twice(hq, sides)
     two |= mine.keys[sides.mine] != hqs.keys[sides.hqs]
     return two
 
@@ -247,8 +246,16 @@ def _differ(world: World, hq: Node, sides: Sides) -> Mask:
     # What HQ never let happen, each side dates when it wrote it down.
     sent = mine.submitted_at[sides.mine] > 0
     differ |= sent & (mine.settled_at[sides.mine] != hqs.settled_at[sides.hqs]) & (not fenced)
-    differ &= ~restored
+    differ &= ~restored & ~_decided_twice(hq, sides)
     return differ
+
+
+def _decided_twice(hq: Node, sides: Sides) -> Mask:
+    """A side that came back from a backup may end once more what it has forgotten that it ended, unsent both times."""
+    mine, hqs = sides.province.ledger, hq.ledger
+    unsent: Mask = (mine.submitted_at[sides.mine] == 0) & (hqs.submitted_at[sides.hqs] == 0)
+    unsent &= np.isin(mine.states[sides.mine], _ENDED_UNSENT) & np.isin(hqs.states[sides.hqs], _ENDED_UNSENT)
+    return unsent & bool(sides.province.fenced_at > 0 or hq.fenced_at > 0)
 
 
 def _say_block(node: Node, place: int) -> str:

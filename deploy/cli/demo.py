@@ -19,6 +19,9 @@ def demo(
     id_column: Annotated[str, typer.Option("--id", help="The customer file's id column.")] = "",
     where: Annotated[str, typer.Option(help="The rule that selects among --data's customers, over its columns.")] = "",
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill a province and cut a link on the way.")] = False,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Fetch and start a Kafka broker; the events come through it.")
+    ] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep everything in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON summary on stdout.")] = False,
     lang: Language = "en",
@@ -27,4 +30,6 @@ def demo(
     # Not at the top: every command would wait for it.
     from deploy.demo.screen import run
 
-    raise typer.Exit(run(subscribers, seed, data, id_column, where, chaos=chaos, keep=keep, as_json=as_json, lang=lang))
+    raise typer.Exit(
+        run(subscribers, seed, data, id_column, where, chaos=chaos, kafka=kafka, keep=keep, as_json=as_json, lang=lang)
+    )

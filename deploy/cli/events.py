@@ -102,8 +102,9 @@ def generate(
         raise invalid("say which events: --type data_used (repeat it for more), or --mixture")
     chosen = CATALOGUE if mixture else tuple(dict.fromkeys(event_type(name) for name in kind))
     plan = Plan(chosen, count, seed, population(people, seed), _millis(start), rate)
+    written = _writer(out)
     with out.open("wb") as file:
-        for part in _writer(out)(batches(plan)):
+        for part in written(batches(plan)):
             file.write(part)
     if as_json:
         typer.echo(json.dumps({"events": count, "bytes": out.stat().st_size, "file": str(out)}))

@@ -25,6 +25,7 @@ from deploy.cli import (
     events,
     people,
     policy,
+    province_triggers,
     simulate,
     triggers,
     why,
@@ -34,6 +35,7 @@ from hq.__main__ import MIGRATIONS
 from hq.__main__ import app as hq_app
 from hq.settings import HqSettings
 from hq.store import provinces
+from province import trigger_commands
 from province.__main__ import app as province_app
 
 CHECKOUT = Path(__file__).parents[2]
@@ -60,6 +62,7 @@ app.command()(why.why)
 app.command()(why.replay)
 app.command()(check.check)
 app.command()(simulate.simulate)
+trigger_commands.app.command()(province_triggers.show)
 
 
 @province_app.command()

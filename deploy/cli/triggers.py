@@ -21,8 +21,9 @@ from common.rules.trigger_document import parsed
 from common.rules.trigger_file import to_publish
 from common.runtime.migrate import check_schema
 from common.runtime.settings import load
-from deploy.cli import trigger_status
+from deploy.cli import trigger_replay, trigger_status
 from deploy.cli.ask import OPERATOR, Language, Operator, ask
+from deploy.operator_client import OperatorClient
 from deploy.trigger_words import form_words, period_words
 from deploy.words import word
 from province.settings import ProvinceSettings
@@ -39,7 +40,7 @@ GOOD, BAD, WAITS = "green", "bold red", "yellow"
 @app.command()
 def check(file: File, lang: Language = "en") -> None:
     """Check a trigger document without asking HQ; nothing is changed."""
-    rules = parsed(to_publish(file), 0).rules
+    rules = parsed(to_publish(file).text, 0).rules
     Console().print(_rules(rules, (), lang))
     typer.echo(f"the file is right, {len(rules)} rules\nnext: liandong triggers apply {file}")
 
@@ -51,8 +52,14 @@ def apply(
     operator: Operator = OPERATOR,
 ) -> None:
     """Put a document's rules in force at every province, in place of those it had under this name."""
-    text = to_publish(file)
-    done = ask(operator, lambda hq: hq.apply_triggers(name or file.stem, text))
+    published = to_publish(file)
+
+    async def put(hq: OperatorClient) -> pb.TriggersChange:
+        for part in published.parts:
+            await hq.put_host_part(part)
+        return await hq.apply_triggers(name or file.stem, published.text)
+
+    done = ask(operator, put)
     typer.echo(f"{done.name}: version {done.version} goes to every province" if done.changed
                else f"{done.name}: version {done.version} says the same; nothing was changed")  # fmt: skip
     if done.paused:
@@ -163,4 +170,16 @@ def serve(config: Province = Path("province.toml")) -> None:
     node.serve(settings, session)
 
 
+@app.command()
+def forecast(
+    config: Province = Path("province.toml"),
+    once: Annotated[bool, typer.Option("--once", help="Read what is there, score everybody and end.")] = False,
+) -> None:
+    """Tell whose data will not last the month, as `model_hit` events, again and again until told to stop."""
+    from province.triggers import forecast_node
+
+    raise typer.Exit(0 if forecast_node.run(load(ProvinceSettings, config), once) else 1)
+
+
 app.command()(trigger_status.status)
+app.command()(trigger_replay.replay)

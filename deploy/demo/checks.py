@@ -11,6 +11,7 @@ from common.kernel.task import TaskState
 from deploy.checker.check import examine
 from deploy.checker.finding import Finding
 from deploy.checker.sources import Sources, read
+from deploy.demo.scene import Scene
 from deploy.local.federation import HQ, NODES, Local
 from deploy.local.motion import query
 
@@ -54,6 +55,11 @@ def all_checks(local: Local, report: dict[str, Any]) -> list[Check]:
     found = groupby(examine(read(sources(local))), lambda finding: finding.invariant)
     ends = [_check(INVARIANTS[invariant], list(findings)) for invariant, findings in found]
     return [_people_accounted_for(report), _report_closes(report), *ends, _orders_arrived(local)]
+
+
+def offered_once(scene: Scene) -> Check:
+    """It fired for everybody who used up their data and nobody else, and nobody has two messages."""
+    return Check("offered_once", scene.fires, abs(scene.fires - scene.people) + scene.twice + (scene.contacts == 0))
 
 
 def sources(local: Local) -> Sources:

@@ -6,6 +6,9 @@ import asyncio
 import json
 import shutil
 import tempfile
+import time
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from adapters.warehouse.population import make_population, read_customers
-from common.kernel.refusal import invalid
+from common.kernel.refusal import invalid, missing
+from deploy.demo.scene import RULE
 from deploy.demo.story import DemoFailedError, Outcome, Plan, play
 from deploy.demo.words import CHECKS, NEXT, say
+from deploy.local import java as javas
+from deploy.local.artifacts import KAFKA, fetch
+from deploy.local.kafka import Broker
 from deploy.report_view import show
 
 HERE = Path(__file__).parent
@@ -32,6 +39,7 @@ def run(
     where: str,
     *,
     chaos: bool,
+    kafka: bool,
     keep: Path | None,
     as_json: bool,
     lang: str,
@@ -42,6 +50,8 @@ def run(
     try:
         plan = _plan(root, subscribers, seed, data, id_column, where, chaos, screen)
         with screen.progress_bars:
+            if kafka:
+                plan = replace(plan, broker=_broker(root, screen))
             outcome = asyncio.run(play(plan, screen))
     except DemoFailedError as error:
         Console(stderr=True).print(f"[red]✗[/red] {error}", highlight=False)
@@ -55,6 +65,21 @@ def run(
     if kept is None:
         shutil.rmtree(root)
     return 0 if holds else FAILED
+
+
+def _broker(root: Path, screen: Screen) -> Broker:
+    """Not started yet; what it needs is fetched where it is not there."""
+    if find_spec("confluent_kafka") is None:
+        raise missing("the package confluent-kafka is not installed here; install the extra kafka")
+    java, begun = javas.find(), time.monotonic()
+    new = fetch(KAFKA, java, lambda done, total: screen.progress(f"{KAFKA.name} ({KAFKA.megabytes} MB)", done, total))
+    facts: dict[str, object] = {"jars": len(KAFKA.listed), "directory": KAFKA.place}
+    if new:
+        seconds = f"{time.monotonic() - begun:.0f}"
+        screen.step("fetched", megabytes=KAFKA.megabytes, seconds=seconds, **facts)
+    else:
+        screen.step("jars_there", **facts)
+    return Broker(root / "kafka", java)
 
 
 class Screen:
@@ -96,11 +121,19 @@ def summary(outcome: Outcome, subscribers: int | None) -> dict[str, Any]:
         "attributed": orders["attributed"],
         "organic": orders["organic"],
         "reversed": orders["reversed"],
+        "scene": {
+            "rule": RULE,
+            "source": outcome.scene.source,
+            "events": outcome.scene.events,
+            "fires": outcome.scene.fires,
+            "contacts": outcome.scene.contacts,
+        },
         "unaccounted": people["unaccounted"],
         "duplicates": doubled,
         "restarts": outcome.restarts,
         "checks": {check.name: check.holds for check in outcome.checks},
         "first_order_seconds": round(outcome.first_order_seconds, 1),
+        "scene_milliseconds": outcome.scene.milliseconds,
         "wall_seconds": round(outcome.wall_seconds, 1),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,15 +18,19 @@ from liandong.campaign.v1 import campaign_pb2 as pb
 
 from common.kernel.bss import SourceUnavailable
 from common.runtime.clock import write_offset
-from deploy.demo import checks
+from common.runtime.settings import load as load_settings
+from deploy.demo import checks, scene
 from deploy.demo.checks import Check
-from deploy.local import motion
+from deploy.demo.scene import Scene
+from deploy.local import motion, topics
 from deploy.local.federation import HQ, NODES, PROVINCES, Local, Offer, World, fill, lay_out, layout
+from deploy.local.kafka import Broker
 from deploy.local.link import Link
 from deploy.local.processes import Supervisor
 from deploy.operator_client import OperatorClient, connect
 from hq.campaign_file import load
 from hq.campaigns import Campaign
+from province.settings import ProvinceSettings
 
 DAY = 86_400
 HOUR = 3_600
@@ -35,12 +39,15 @@ POLL_SECONDS = 0.25
 START_SECONDS_MAX = 60.0
 SETTLE_SECONDS_MAX = 180.0
 CUT_SECONDS = 10.0
+KAFKA_PARTITIONS = 2
 CAUSED = {"sms": 0.022, "app_push": 0.018, "local_sms": 0.026, "outbound_call": 0.06}
 ORGANIC_SHARE = 0.012
 REPLIES: dict[str, dict[str, Any]] = {
     "sms": {},
     "app_push": {"interested": 0.07, "refused": 0.01, "stop": 0.002, "undeliverable": 0.08},
     "local_sms": {},
+    # Of a scene only: nobody answers it, so that the campaign's numbers are the same with and without.
+    "toolbar": {"refuse": 0.0, "interested": 0.0, "refused": 0.0, "stop": 0.0, "other": 0.0},
     "outbound_call": {
         "interested": 0.12,
         "refused": 0.10,
@@ -70,6 +77,8 @@ class Plan:
     yaml: str
     people: pa.Table
     chaos: bool = False
+    broker: Broker | None = None
+    """Where events go through Kafka; not yet started. None: into the province's journal."""
 
 
 @dataclass(slots=True)
@@ -78,6 +87,7 @@ class Outcome:
     checks: list[Check]
     restarts: dict[str, int]
     orders: int
+    scene: Scene
     wall_seconds: float
     first_order_seconds: float
 
@@ -111,6 +121,7 @@ class Story:
             await self._wave(hq, 1)
             if trouble:
                 await trouble
+            told = await self._scene()
             await self._days((1, 2, 3))
             await self._second_wave(hq)
             await self._days((4, 6, 8, 10, 13))
@@ -119,16 +130,17 @@ class Story:
             await self._quiet()
             report = await hq.report(self.campaign.name)
             restarts = dict(processes.restarts)
-        found = await asyncio.to_thread(checks.all_checks, self.local, report)
+        found = [*await asyncio.to_thread(checks.all_checks, self.local, report), checks.offered_once(told)]
         wall = time.monotonic() - self.begun
-        return Outcome(report, found, restarts, report["orders"]["taken"], wall, self.first_order_seconds)
+        return Outcome(report, found, restarts, report["orders"]["taken"], told, wall, self.first_order_seconds)
 
     @property
     def _operator(self) -> Path:
         return self.local.home(HQ) / "operator" / "operator.toml"
 
     async def _prepare(self) -> None:
-        await asyncio.to_thread(lay_out, self.local, self.world, self.plan.people, datetime.now(UTC))
+        brokers = self.plan.broker.address if self.plan.broker else ""
+        await asyncio.to_thread(lay_out, self.local, self.world, self.plan.people, datetime.now(UTC), brokers)
         self.tell.step("laid_out", directory=self.local.root)
         counts = [await asyncio.to_thread(fill, self.local, node) for node in NODES]
         self.tell.step("imported", people=counts[0], **dict(zip(("first", "second"), counts[1:], strict=True)))
@@ -140,16 +152,28 @@ class Story:
         try:
             for link in links.values():
                 await link.restore()
+            if self.plan.broker:
+                await asyncio.to_thread(self._start_broker, self.plan.broker)
             yield processes, links
         finally:
             await processes.stop()
+            if self.plan.broker:
+                await asyncio.to_thread(self.plan.broker.stop)
             for link in links.values():
                 await link.cut()
+
+    def _start_broker(self, broker: Broker) -> None:
+        begun = time.monotonic()
+        broker.start()
+        named = load_settings(ProvinceSettings, self.local.home(scene.CODE) / "province.toml").topics()
+        topics.create(broker.address, named, KAFKA_PARTITIONS)
+        self.tell.step("broker", address=broker.address, topics=len(named), seconds=f"{time.monotonic() - begun:.1f}")
 
     async def _start(self, processes: Supervisor, hq: OperatorClient) -> None:
         self._step_to(self.campaign.schedule.start + 60)
         for name, arguments in self.local.processes().items():
             await processes.start(name, arguments)
+        await processes.start(f"engine-{scene.CODE}", scene.engine(self.local))
         await self._until("the nodes to start", START_SECONDS_MAX, lambda: self._all_connected(hq))
         self.tell.step("started", processes=len(processes.names()))
 
@@ -161,6 +185,7 @@ class Story:
         applied = await hq.apply(self.plan.yaml)
         await hq.approve(self.campaign.name, applied.campaign.version)
         self.tell.step("approved", target=applied.audience.target, held_out=applied.audience.held_out)
+        await hq.apply_triggers("scene", scene.document())
 
     async def _wave(self, hq: OperatorClient, number: int) -> None:
         """Until everybody of the wave has an end, save those of whom vendors will never say another word."""
@@ -177,6 +202,35 @@ class Story:
     def _show(self, number: int, wave: pb.Wave) -> None:
         checks.assert_sums_close(self.local)
         self.tell.progress(f"wave {number}", wave.issued - wave.open - wave.in_flight, wave.issued)
+
+    async def _scene(self) -> Scene:
+        """People of one province use up their data, and are offered more."""
+        source = "kafka" if self.plan.broker else "journal"
+        keys = scene.people(self.local)
+        await self._until("the rule to be in force", SETTLE_SECONDS_MAX, self._rule_in_force)
+        values = scene.events(self.local, keys)
+        if self.plan.broker:
+            many = keys * (len(values) // len(keys))
+            await asyncio.to_thread(topics.produce, self.plan.broker.address, scene.TOPIC, values, many)
+        else:
+            await self._until("the province to take events", SETTLE_SECONDS_MAX, lambda: self._pushed(values))
+        self.tell.step("scene_events", events=len(values), source=source)
+
+        async def ended() -> bool:
+            return await asyncio.to_thread(scene.ended, self.local) == len(keys)
+
+        await self._until("the offers to be made", SETTLE_SECONDS_MAX, ended)
+        found = await asyncio.to_thread(scene.outcome, self.local, source, len(keys), len(values))
+        facts = {"fires": found.fires, "contacts": found.contacts, "milliseconds": found.milliseconds}
+        self.tell.step("scene_contacts", **facts)
+        return found
+
+    async def _rule_in_force(self) -> bool:
+        return await asyncio.to_thread(scene.in_force, self.local)
+
+    async def _pushed(self, values: Sequence[bytes]) -> bool:
+        await scene.push(self.local, values)
+        return True
 
     async def _second_wave(self, hq: OperatorClient) -> None:
         """Selected at night; what is ordered before the morning suppresses those tasks at both levels."""

@@ -17,8 +17,9 @@ SAYINGS: dict[str, dict[str, str]] = {
         "zh": "读入 {people} 位客户，拒收 {rejected} 行；号码和省份为演示虚构",
     },
     "started": {
-        "en": "{processes} processes run: HQ, two provinces, three vendor and three BSS simulators, mTLS between them",
-        "zh": "{processes} 个进程已运行：总部、两省、渠道商与 BSS 仿真各三个，互相以 mTLS 通信",
+        "en": "{processes} processes run: HQ, two provinces, a trigger engine, three vendor and three BSS simulators, "
+        "mTLS between them",
+        "zh": "{processes} 个进程已运行：总部、两省、触发引擎、渠道商与 BSS 仿真各三个，互相以 mTLS 通信",
     },
     "approved": {
         "en": "campaign approved: {target} people in the audience, {held_out} of them held out",
@@ -26,6 +27,26 @@ SAYINGS: dict[str, dict[str, str]] = {
     },
     "wave_done": {"en": "wave {number} is settled", "zh": "第 {number} 波已完成"},
     "day": {"en": "day {day}: {orders} orders taken so far", "zh": "第 {day} 天：累计订购 {orders} 笔"},
+    "fetched": {
+        "en": "Kafka's {jars} jars, {megabytes} MB, were fetched and verified in {seconds} s: {directory}",
+        "zh": "已下载并校验 Kafka 的 {jars} 个 jar 文件，{megabytes} MB，用时 {seconds} 秒：{directory}",
+    },
+    "jars_there": {
+        "en": "Kafka's {jars} jars were fetched before and are as listed: {directory}",
+        "zh": "Kafka 的 {jars} 个 jar 文件早已就绪，校验和相符：{directory}",
+    },
+    "broker": {
+        "en": "a Kafka broker (KRaft) runs on {address}, {topics} topics made, {seconds} s",
+        "zh": "Kafka 服务端（KRaft）已运行于 {address}，建好 {topics} 个主题，用时 {seconds} 秒",
+    },
+    "scene_events": {
+        "en": "广西 45: {events} events of data use through {source}, for the trigger rule that HQ published",
+        "zh": "广西 45：{events} 条流量使用事件经 {source} 进入，触发规则由总部下发",
+    },
+    "scene_contacts": {
+        "en": "{fires} people used up 80 % of their data and {contacts} were offered more, {milliseconds} ms after it",
+        "zh": "{fires} 人用完八成流量，{contacts} 人收到推荐，自事件起 {milliseconds} 毫秒",
+    },
     "killed": {"en": "killed province {node} in the middle of its work", "zh": "在执行中强行终止省节点 {node}"},
     "cut": {"en": "cut the link of province {node} for {seconds} s", "zh": "切断省 {node} 的链路 {seconds} 秒"},
     "restored": {"en": "the link of province {node} is back", "zh": "省 {node} 的链路已恢复"},
@@ -58,17 +79,20 @@ CHECKS: dict[str, dict[str, str]] = {
     "versions_rise": {"en": "no version ever went back", "zh": "版本从未倒退"},
     "capacity_kept": {"en": "no channel was used past its capacity", "zh": "渠道容量未被突破"},
     "queues_drained": {"en": "every queue is empty, every task ended", "zh": "队列已清空, 任务均已结束"},
+    "offered_once": {"en": "who used up their data was offered more, once", "zh": "用完八成流量者及时收到一次推荐"},
     "orders_arrived": {"en": "every order record arrived once where it belongs", "zh": "每条订购信息各归其所且仅一次"},
 }
 
 NEXT: dict[str, tuple[str, ...]] = {
     "en": (
         "./liandong demo --chaos                # kill a province and cut a link on the way",
+        "./liandong demo --kafka                # fetch and start a Kafka broker; events come through it",
         "./liandong demo --keep run/demo        # then look around in the nodes' files",
         "./liandong bench loop                  # how many contacts a second this machine carries",
     ),
     "zh": (
         "./liandong demo --chaos --lang zh      # 途中终止一个省节点并切断一条链路",
+        "./liandong demo --kafka --lang zh      # 下载并启动 Kafka，事件经它进入",
         "./liandong demo --keep run/demo        # 保留各节点文件以便查看",
         "./liandong bench loop                  # 本机每秒可完成多少次接触",
     ),

@@ -105,18 +105,21 @@ def layout(root: Path) -> Local:
     return Local(root, dict(zip(names, free_ports(len(names)), strict=True)))
 
 
-def lay_out(local: Local, world: World, people: pa.Table, now: datetime) -> None:
-    """Write every setting, certificate and file of people. Nothing runs yet."""
+def lay_out(local: Local, world: World, people: pa.Table, now: datetime, brokers: str = "") -> None:
+    """Write every setting, certificate and file of people. Nothing runs yet.
+
+    `brokers`: where the provinces' events are on Kafka; empty: they come into their journals.
+    """
     local.logs.mkdir(parents=True)
     write_offset(local.clock_file, 0)
     key = hashlib.blake2b(f"demo {world.seed}".encode(), digest_size=32).digest()
     settings = hq_provision.new_hq(local.home(HQ), local.address(HQ), now, key)
-    _complete(local, settings, HQ)
+    _complete(local, settings, HQ, brokers)
     for code in PROVINCES:
         home = local.home(code)
         settings = province_provision.new_province(home, code, local.address(f"link-{code}"), local.address(code))
         hq_provision.enroll(local.home(HQ), (home / "province.csr").read_bytes(), home, now)
-        _complete(local, settings, code)
+        _complete(local, settings, code, brokers)
     write_population(people, local.home("people"))
     for node in NODES:
         _write_vendor(local, world, node, now)
@@ -155,7 +158,7 @@ def channels_of(node: str) -> list[str]:
     return [channel.name for channel in CHANNELS.values() if channel.level == level]
 
 
-def _complete(local: Local, settings: Path, node: str) -> None:
+def _complete(local: Local, settings: Path, node: str, brokers: str) -> None:
     """Name the node's vendors, its BSS, where its events come from and the stepped clock in its settings."""
     source = {"source_system": f"bss-{node}" if node != HQ else "cbss", "address": local.address(f"bss-{node}"),
               "name": f"bss-{node}"}  # fmt: skip
@@ -164,7 +167,8 @@ def _complete(local: Local, settings: Path, node: str) -> None:
         vendor = {"channel": channel, "address": local.address(f"vendor-{node}"), "name": f"vendor-{node}"}
         sections.append(_section("[vendors]", vendor))
     if node != HQ:
-        sections.append(_section("triggers", {"source": "journal"}))
+        events = {"source": "kafka", "brokers": brokers} if brokers else {"source": "journal"}
+        sections.append(_section("triggers", events))
     text = settings.read_text(encoding="utf-8")
     settings.write_text("\n".join([f'clock_file = "{local.clock_file}"', text, *sections]), encoding="utf-8")
 

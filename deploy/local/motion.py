@@ -13,15 +13,17 @@ import numpy as np
 from adapters.bss.grpc_feed import GrpcBss
 from adapters.channels.journal import AcceptedBatch, read_journal, read_records
 from adapters.channels.script import NO_REPLY, SILENCE, Fates, Odds, fates
+from common.kernel.work_order import LOCAL
 from common.wire import tls
 from common.wire.server import build_channel
 from deploy.local.federation import HQ, NODES, Local, World
 
 
 def silent_messages(local: Local, world: World, wave: int) -> int:
-    """Messages of a wave that vendors took and will never say another word about."""
+    """Messages of a campaign's wave that vendors took and will never say another word about."""
     batches = (batch for node in NODES for batch in read_journal(local.journal(node)))
-    mine = (batch for batch in batches if int(batch.work_order.split("/")[1]) == wave)
+    planned = (batch for batch in batches if not batch.work_order.startswith(LOCAL))
+    mine = (batch for batch in planned if int(batch.work_order.split("/")[1]) == wave)
     return sum(int((_fates(world, batch).stages == SILENCE).sum()) for batch in mine)
 
 

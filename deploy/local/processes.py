@@ -9,22 +9,28 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from random import SystemRandom
 
 STOP_SECONDS = 10.0
 RESTART_SECONDS = 0.3
+PORTS = (10_000, 30_000)
+"""Below those the system gives to outgoing connections, one of which might sit on the port of a process not up yet."""
 
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    return list(islice(filter(_is_free, SystemRandom().sample(range(*PORTS), len(range(*PORTS)))), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class Supervisor:

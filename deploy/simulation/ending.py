@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.kernel.task import TERMINAL, TaskState
+from common.kernel.task import TERMINAL, TaskReason, TaskState
 from common.kernel.work_order import HQ_NODE, WorkOrderState
 from deploy.simulation.node import Node
 from deploy.simulation.source import Source
@@ -93,14 +93,14 @@ def _check_agree(hq: Node, province: Node) -> None:
 def _check_work_orders(hq: Node, province: Node) -> None:
     """I11 and I16: every work order of the province is over, at both sides alike.
 
-    But for a province that came back from a backup: of what HQ knows to be over it is told nothing.
+    But for what a province forgot that came back from a backup: of what HQ knows to be over it is told nothing.
     """
-    if province.restored:
-        return
     statement = "SELECT name, state, version, task_count FROM work_order WHERE node = ?"
     here, there = ({row[0]: row[1:] for row in node.rows(statement, province.name)} for node in (province, hq))
     for name in sorted(here.keys() | there.keys()):
         mine, theirs = here.get(name), there.get(name)
+        if mine is None and theirs and theirs[0] in OVER and province.restored:
+            continue
         if mine is None or mine != theirs or mine[0] not in OVER:
             raise Violation("work_orders", f"{province.name}: {name} is {mine} there, {theirs} at {HQ_NODE}")
 
@@ -109,10 +109,18 @@ def _agree(mine: _Block | None, theirs: _Block | None, restored: bool) -> bool:
     if mine is None or theirs is None or not restored:
         return mine == theirs
     rows = zip(mine[1], mine[2], theirs[1], theirs[2], strict=True)
-    # What a node forgot it may never learn again, and says so.
+    # What a node forgot it may never learn again, and says so. Or it forgot that a rule forbade a contact, and let it
+    # expire before it met the one who had heard of that: both ends say that nobody was contacted, and both stay.
     return mine[0] == theirs[0] and all(
-        (state, why) == (other, reason) or TaskState.UNKNOWN in (state, other) for state, why, other, reason in rows
+        (state, why) == (other, reason)
+        or TaskState.UNKNOWN in (state, other)
+        or (_unsent(state, why) and _unsent(other, reason))
+        for state, why, other, reason in rows
     )
+
+
+def _unsent(state: int, why: int) -> bool:
+    return state == TaskState.SUPPRESSED or (state, why) == (TaskState.EXPIRED, TaskReason.VALIDITY_OVER)
 
 
 def _shown(block: _Block | None) -> str:

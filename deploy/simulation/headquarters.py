@@ -23,6 +23,7 @@ from common.kernel.refusal import Refusal
 from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import GuardedClock
 from common.wire import codec
+from common.wire.server import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from deploy.simulation.coroutine import at_once
 from deploy.simulation.kinds import STORY
 from deploy.simulation.node import Node
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 15
 ISSUE_AGAIN_SECONDS = 10_000.0
+CONNECTION_SECONDS = (KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS) / 1_000
+"""A connection on which nothing arrives for so long is dead, with all it carried."""
 WINDOW = 128
 HEADS = "SELECT peer, stream, epoch, head FROM log"
 WAVES = "SELECT campaign, state FROM wave"
@@ -167,10 +170,10 @@ class Headquarters(Node):
     # The link
 
     def open_session(
-        self, province: str, instance_id: str, takeover: bool, standing: Standing, told_time: int
+        self, province: str, instance_id: str, takeover: bool, standing: Standing, told_time: int, sent_at: float
     ) -> tuple[Opened, int]:
         now = self.clock.now()
-        self.hear_time(told_time)
+        self._hear_told(told_time, sent_at)
         ask = Session(province, instance_id, 0, now + LEASE_SECONDS, 1)
         off, leap = told_time - now, self.world.random.randrange(LEAP_MAX)
         try:
@@ -180,11 +183,16 @@ class Headquarters(Node):
             at_once(self.fence.fall(gone.number, gone.above))
             return self.write(_open, ask, now, takeover, standing, off, leap), now
 
-    def renew_session(self, province: str, fence: int, told_time: int) -> int:
+    def renew_session(self, province: str, fence: int, told_time: int, sent_at: float) -> int:
         now = self.clock.now()
-        self.hear_time(told_time)
+        self._hear_told(told_time, sent_at)
         self.write(link.renew_session, province, fence, now + LEASE_SECONDS, told_time - now)
         return now
+
+    def _hear_told(self, told_time: int, sent_at: float) -> None:
+        """Calls come hours late here, to try what they do a second time; none can tell the time of hours ago."""
+        if self.world.timeline.now - sent_at <= CONNECTION_SECONDS:
+            self.hear_time(told_time)
 
     def append(self, province: str, stream: str, pushed: Pushed, payloads: Sequence[bytes]) -> Place:
         values = [codec.read_outbox_entry(uplink_pb2.OutboxEntry.FromString(each), province) for each in payloads]

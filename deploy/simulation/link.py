@@ -82,11 +82,11 @@ class Link:
         self._pushing.clear()
         node, hq, session, sent_at = self.node, self._hq, self._session, self.node.clock.monotonic()
         standing, now, takeover = node.read(link.standing), node.clock.now(), self._client._takeover
-        instance = f"{node.name}-{node.life}"
+        instance, true_now = f"{node.name}-{node.life}", node.world.timeline.now
         node.world.network.call(
             node,
             hq,
-            lambda: hq.open_session(node.name, instance, takeover, standing, now),
+            lambda: hq.open_session(node.name, instance, takeover, standing, now, true_now),
             lambda answer: self._in_session(session, self._answered, (standing.incarnation, sent_at, answer)),
         )
 
@@ -135,10 +135,11 @@ class Link:
     def _tell_time(self) -> None:
         hq, fence, session = self._hq, self._fence, self._session
         now, sent_at = self.node.clock.now(), self.node.clock.monotonic()
+        true_now = self.node.world.timeline.now
         self.node.world.network.call(
             self.node,
             hq,
-            lambda: hq.renew_session(self.province, fence, now),
+            lambda: hq.renew_session(self.province, fence, now, true_now),
             lambda answer: self._in_session(session, self._renewed, (sent_at, answer)),
         )
 

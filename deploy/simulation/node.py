@@ -109,6 +109,13 @@ class Node:
         self.forget()
         self.world.timeline.after(self.world.downtime(), self._boot_again, self.life)
 
+    def set_right(self) -> None:
+        """Its clock may never agree with the others': an operator stops it, sets the clock and removes the anchor."""
+        self.world.tell(self.name, "gets the right time")
+        self.machine.anchor.text = ""
+        if self.up:
+            self.die()
+
     def pause(self, seconds: float) -> None:
         """Stands still; what should happen meanwhile happens when it goes on."""
         self.world.tell(self.name, "stands still for %.0f s", seconds)
@@ -159,6 +166,7 @@ class Node:
     def work_if_trusted(self) -> None:
         if self.clock.trusted and not self.working:
             self.working = True
+            at_once(self.fence.date())
             self.work()
             self.wake_lanes()
             self.plan(self.world.sweep_gap(), self.sweep)

@@ -11,6 +11,7 @@ from random import Random
 from sqlalchemy import Connection
 
 from common.delivery.tables import vault
+from common.kernel.policy import CLOCK_MARGIN_SECONDS
 from common.runtime import bulk
 from common.wire.streams import TOPICS
 from deploy.simulation import ending, faults, lies, story, weather
@@ -38,6 +39,7 @@ DEADLY = {
     **dict.fromkeys(("commit", "renew_session", "_open", "_take", "apply", "append", "join", "keep_mark"), 0.4),
     **dict.fromkeys(("acquire", "admit", "answered", "apply_replies", "finish_all", "give_up", "step"), 5.0),
     **dict.fromkeys(("_begin", "put_subscribers", "sweep_block"), 10.0),
+    "date": 20.0,
 }
 """How likely a process dies at some commits, as against others: the most would take all the kills, the rarest none."""
 BACKUPS_A_COMMIT = 0.02
@@ -197,6 +199,8 @@ class World:
         self._calm_since = self.timeline.now
         for node in self.nodes:
             node.machine.off_seconds = 0.0
+            if node.clock.trusted and abs(node.clock.now() - self.timeline.now) > CLOCK_MARGIN_SECONDS / 2:
+                node.set_right()
         for node in self.nodes:
             if not node.up:
                 node.boot()

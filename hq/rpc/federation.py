@@ -378,7 +378,7 @@ def _batch(entries: Sequence[Entry]) -> feed_pb2.WatchFeedResponse:
 
 PAYLOADS = {
     "control": ("stops", "work_order_event", "consents", "erasures", "policy_event", "trigger_event"),
-    "results": ("results", "work_order", "task_block", "retold", "decision"),
+    "results": ("results", "work_order", "task_block", "retold", "decision", "policy_event"),
     "orders": ("orders",),
     "pool": ("pool",),
 }

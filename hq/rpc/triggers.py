@@ -12,12 +12,14 @@ from liandong.campaign.v1 import trigger_pb2_grpc
 from sqlalchemy import Connection
 
 from common.courier.bell import Bell
+from common.delivery import host_lists
 from common.delivery import triggers as kept
-from common.kernel.refusal import Refusal
+from common.kernel.refusal import Refusal, invalid
 from common.kernel.trigger_version import TriggerVersion
-from common.rules.trigger_document import parsed
+from common.rules.trigger_document import TriggerDocument, parsed
 from common.runtime.clock import Clock
 from common.runtime.database import Database
+from common.wire.coordination_codec import read_host_part
 from common.wire.server import Context, caller
 from hq.store import feed, triggers
 from hq.store.triggers import AtProvince, Changed
@@ -34,13 +36,19 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
     async def ApplyTriggers(self, request: pb.ApplyTriggersRequest, _context: Context) -> Any:
         try:
             text = request.document_yaml
-            rules = frozenset(rule.name for rule in (await asyncio.to_thread(parsed, text, 0)).rules)
-            changed = await self._database.write(triggers.apply, request.name, text, rules, self._clock.now())
+            document = await asyncio.to_thread(parsed, text, 0)
+            _refuse_files(document)
+            rules, digests = frozenset(rule.name for rule in document.rules), tuple(document.digests.values())
+            changed = await self._database.write(triggers.apply, request.name, text, rules, self._clock.now(), digests)
         except Refusal as refusal:
             told = refusal.message.replace("\n", " | ")
             _log.warning("trigger document %r of operator %s refused: %s", request.name[:60], caller().name, told)
             raise
         return pb.ApplyTriggersResponse(change=self._told("applied", changed))
+
+    async def PutHostPart(self, request: pb.PutHostPartRequest, _context: Context) -> Any:
+        await self._database.write(host_lists.keep, read_host_part(request.part))
+        return pb.PutHostPartResponse()
 
     async def PauseTriggerRule(self, request: pb.PauseTriggerRuleRequest, _context: Context) -> Any:
         changed = await self._database.write(triggers.pause, request.rule, True, self._clock.now())
@@ -64,6 +72,13 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
         for province in changed.told:
             self._bell.ring(province, feed.CONTROL)
         return pb.TriggersChange(name=now.name, version=now.version, changed=changed.changed, paused=now.paused)
+
+
+def _refuse_files(document: TriggerDocument) -> None:
+    """Whoever publishes reads them: here they are not."""
+    for name, file in document.files.items():
+        raise invalid(f"hosts.{name}: {file} is a file on the machine of whoever publishes. Apply the document by the "
+                      "command line, which reads it", "TRIGGER_INVALID")  # fmt: skip
 
 
 def _shown(connection: Connection) -> pb.GetTriggersResponse:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from sqlalchemy import Connection, Table, select
 
 from common.courier import log
-from common.delivery import consents, erasures, ledger, order_pages, policies, stops, triggers
+from common.delivery import consents, erasures, host_lists, ledger, order_pages, policies, stops, triggers
 from common.delivery.tables import consent, erasure, stop
 from common.kernel.columns import Keys, Rows
 from common.kernel.consent import Consents
@@ -100,6 +101,9 @@ def _control_pieces(connection: Connection, province: str) -> Iterator[Piece]:
     newest = policies.newest(connection)
     if newest is not None:
         yield _constant(newest)
+    for digest in sorted({d for each in triggers.in_force(connection).values() for d in each.digests.values()}):
+        for number in host_lists.places(connection, digest):
+            yield partial(host_lists.part, digest=digest, number=number)
     for said in triggers.newest(connection):
         yield _constant(said)
     yield from _key_pieces(connection, stop, stops.stops_between, BLOCK_ROWS // 2)

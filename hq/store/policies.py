@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, true, update
 
 from common.delivery import fence, policies
 from common.delivery.policies import VERSION_MAX
 from common.delivery.policy_document import parsed, refused, source_of
 from common.delivery.tables import incarnation, policy, work_order
-from common.kernel.policy import SPEND_MARGIN_SECONDS, Policy, PolicyDocument, PolicyEvent, renumbered, unsafe
+from common.kernel.incarnation import FIRST
+from common.kernel.policy import DEFAULT, SPEND_MARGIN_SECONDS, Policy, PolicyDocument, PolicyEvent, renumbered, unsafe
 from common.kernel.refusal import invalid
 from hq.store import feed, provinces
 from hq.store.tables import province
@@ -36,6 +38,18 @@ _ANY_WORK_ORDER = select(work_order.c.name).limit(1)
 _PROVINCES = select(province.c.code, province.c.policy_version, province.c.policy_objection).order_by(province.c.code)
 _RECORD = select(province.c.policy_version, province.c.policy_before, province.c.policy_heard_at)
 _CONNECTED = _RECORD.where(province.c.seen_at > 0)
+_USED = _CONNECTED.add_columns(province.c.code).where(province.c.policy_version <= TOLD_VERSION_MAX)
+_VERSIONS = select(policy.c.version)
+_LEASED_BY_FORGOTTEN = (
+    select(work_order.c.name)
+    .where(
+        work_order.c.leased == true(),
+        work_order.c.end_at > bindparam("since"),
+        work_order.c.policy_version != DEFAULT.version,
+        work_order.c.policy_version.not_in(_VERSIONS),
+    )
+    .limit(1)
+)
 _OF = _RECORD.where(province.c.code == bindparam("of"), province.c.policy_version <= bindparam("version"))
 _UPDATE = update(province).where(province.c.code == bindparam("of"))
 _IN_FORCE = _UPDATE.values(
@@ -67,11 +81,14 @@ class AtProvince:
 def apply(connection: Connection, text: str, document: str, now: int) -> Applied:
     """Put the `document` made of `text` in force here and send it on. The same content again changes nothing.
 
-    Raises Refusal POLICY_INVALID where a cap could be exceeded while some decide by an older version.
+    Raises Refusal POLICY_INVALID where a cap could be exceeded while some decide by an older version, or by one that
+    HQ forgot in a restore.
     """
     current, new = policies.in_force(connection), parsed(document, 0)
     if current.version > 0 and new == renumbered(current, 0) and _newest_known(connection) == current.version:
         return Applied(current.version, False, [])
+    if forgotten(connection, new, now) and _spent_by_forgotten(connection, now - _longest(new)):
+        raise refused([source_of(text).problem(("caps",), _FORGOTTEN)])
     unsound = list(unsafe(new, current, _earlier(connection, new, now))) if _anybody_contacted(connection) else []
     if unsound:
         raise refused([source_of(text).problem(place, _UNSAFE) for place in unsound])
@@ -90,6 +107,33 @@ _UNSAFE = (
     "while an older policy is in use. First apply what is stricter; the rest when every province has had that, as "
     "`liandong policy show` tells, for the longest window"
 )
+
+
+_FORGOTTEN = (
+    "HQ came back from a backup and has forgotten a version that provinces decide by. What was contacted by it may "
+    "still count by this one: apply this when the longest window has passed since the restore and since the end of "
+    "what was issued by that version"
+)
+
+
+def forgotten(connection: Connection, counting: Policy, now: int) -> list[str]:
+    """Provinces that contact by a version which HQ forgot in a restore, or whose contacts by one `counting` may count.
+
+    An HQ that never came back forgot nothing: what it does not know there is none of.
+    """
+    if fence.load(connection).number == FIRST:
+        return []
+    known, since = {DEFAULT.version, *connection.execute(_VERSIONS).scalars()}, now - _longest(counting)
+    used = connection.execute(_USED).all()
+    return [row.code for row in used if not {row.policy_version, _floor(row, since)} <= known]
+
+
+def _spent_by_forgotten(connection: Connection, since: int) -> bool:
+    """Whether HQ, as it was, may have spent contacts after `since` by a version it forgot."""
+    own = fence.load(connection)
+    if own.fenced_at > since or provinces.yet_to_retell(connection, own.number):
+        return True
+    return connection.execute(_LEASED_BY_FORGOTTEN, {"since": since}).first() is not None
 
 
 def heard(connection: Connection, code: str, event: PolicyEvent, now: int) -> None:
@@ -126,7 +170,7 @@ def _earlier(connection: Connection, new: Policy, now: int) -> Sequence[Policy]:
     return [known for version in versions if (known := policies.of_version(connection, version)) is not None]
 
 
-def _floor(row: Row[int, int, int], since: int) -> int:
+def _floor(row: Row[*tuple[Any, ...]], since: int) -> int:
     """No older version was in force at the province after `since`."""
     return int(row.policy_version if row.policy_heard_at <= since else row.policy_before)
 

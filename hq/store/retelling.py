@@ -37,8 +37,11 @@ def own_work_order(connection: Connection, province: str, name: str) -> WorkOrde
     return order
 
 
-def take_work_order(connection: Connection, province: str, told: WorkOrder, forgot: bool) -> None:
-    """Its blocks and results follow. One that HQ issued and knows only gets a newer state."""
+def take_work_order(connection: Connection, province: str, told: WorkOrder, forgot: bool, now: int) -> None:
+    """Its blocks and results follow. One that HQ issued and knows only gets a newer state.
+
+    A province that came back from a backup may be behind with one that is over: it hears how that ended.
+    """
     order = ledger.load_work_order(connection, told.name)
     its_own = told.name.startswith(LOCAL) and not told.leased
     allowed = its_own or order is not None or (forgot and told.leased)
@@ -48,6 +51,16 @@ def take_work_order(connection: Connection, province: str, told: WorkOrder, forg
         ledger.put_work_order(connection, _as_issued(_running(told)))
     elif told.version > order.version:
         ledger.set_state(connection, told.name, _running(told).state, told.version)
+    elif order.state is WorkOrderState.COMPLETED:
+        _tell_end(connection, order, told, now)
+
+
+def _tell_end(connection: Connection, order: WorkOrder, told: WorkOrder, now: int) -> None:
+    waits = told.state is WorkOrderState.ISSUED
+    if waits or told.version < order.version:
+        feed.put(connection, order.node, [order], now)
+    for block in ledger.blocks(connection, order.name) if waits else ():
+        feed.put(connection, order.node, [block], now)
 
 
 def take_block(connection: Connection, order: WorkOrder, block: TaskBlock, forgot: bool) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from common.delivery import fence, triggers
+from common.delivery import fence, host_lists, triggers
 from common.delivery.tables import incarnation
 from common.delivery.triggers import VERSION_MAX
+from common.kernel.host_list import HostPart
 from common.kernel.refusal import conflict, invalid, missing
 from common.kernel.trigger_rule import TriggerRule
 from common.kernel.trigger_version import LOCAL_PREFIX, NAME, TriggerEvent, TriggerVersion
@@ -55,19 +57,29 @@ class AtProvince:
     objection: str
 
 
-def apply(connection: Connection, name: str, text: str, rules: frozenset[str], now: int) -> Changed:
+def apply(
+    connection: Connection,
+    name: str,
+    text: str,
+    rules: frozenset[str],
+    now: int,
+    digests: Collection[str] = (),
+) -> Changed:
     """Put `text` in force under `name` and send it on; `rules` are the names of those in it.
+
+    `digests` are those of its long lists, all of whose parts are here; they go to the provinces before it.
 
     The same text again changes nothing, and what was paused stays so. Raises Refusal TRIGGER_INVALID where a rule's
     name is another's.
     """
     _check_names(connection, name, rules)
+    _check_lists(connection, digests)
     current = triggers.of_name(connection, name)
     same = current is not None and current.document == text and not current.withdrawn
     if current is not None and same and _told_of(connection, name) <= current.version:
         return Changed(current, False, [])
     paused = tuple(rule for rule in current.paused if rule in rules) if current is not None else ()
-    return _publish(connection, TriggerVersion(0, name, text, paused), now)
+    return _publish(connection, TriggerVersion(0, name, text, paused), now, digests)
 
 
 def pause(connection: Connection, rule: str, paused: bool, now: int) -> Changed:
@@ -148,13 +160,29 @@ def _refuse_written(rule: TriggerRule, current: TriggerVersion) -> None:
         raise conflict(f"document {current.name} itself says that {rule.name} is paused; change it there and apply it")
 
 
-def _publish(connection: Connection, said: TriggerVersion, now: int) -> Changed:
+def _check_lists(connection: Connection, digests: Collection[str]) -> None:
+    missed = host_lists.lacking(connection, digests)
+    if missed:
+        raise invalid(f"the list of hosts {missed[0][:12]}… is not here whole; apply the document by the command line, "
+                      "which sends its lists first", "TRIGGER_INVALID")  # fmt: skip
+
+
+def _fresh_parts(connection: Connection, digests: Collection[str]) -> list[HostPart]:
+    """Of lists that no document in force names yet: those of the others are at the provinces."""
+    known = {digest for each in triggers.in_force(connection).values() for digest in each.digests.values()}
+    wanted = [(digest, number) for digest in sorted(set(digests) - known)
+              for number in host_lists.places(connection, digest)]  # fmt: skip
+    return [part for place in wanted if (part := host_lists.part(connection, *place)) is not None]
+
+
+def _publish(connection: Connection, said: TriggerVersion, now: int, digests: Collection[str] = ()) -> Changed:
+    parts = _fresh_parts(connection, digests)
     new = replace(said, version=_next(connection))
     triggers.keep(connection, new, "", now)
     fence.raise_mark(connection)
     told = provinces.enrolled(connection)
     for code in told:
-        feed.put(connection, code, [new], now)
+        feed.put(connection, code, [*parts, new], now)
     return Changed(new, True, told)
 
 

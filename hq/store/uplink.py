@@ -51,7 +51,7 @@ def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing
         elif isinstance(value, Told):
             told.update(_told(connection, province, value, now))
         elif isinstance(value, WorkOrder):
-            retelling.take_work_order(connection, province, value, forgot)
+            retelling.take_work_order(connection, province, value, forgot, now)
         elif isinstance(value, Results | Decision | TaskBlock | WorkOrderEvent):
             if not forgot or retelling.known(connection, province, value.work_order):
                 _of_work_order(connection, province, value, mirrors, forgot, now)

@@ -98,11 +98,20 @@ def _holder(connection: Connection, order: WorkOrder) -> int:
 def _issued(connection: Connection, order: WorkOrder, blocks: list[TaskBlock], now: int) -> list[TaskBlock]:
     if order.state is WorkOrderState.REJECTED:
         return [_closed(block, now) for block in blocks]
-    if order.node == HQ_NODE and may_have_sent(fence.load(connection).number, order.incarnation):
-        return [fence.given_up(block, now)[0] for block in blocks]
+    if _may_have_sent(connection, order):
+        return [fence.given_up(block, now, order.end_at)[0] for block in blocks]
     if now < order.end_at:
         leases.check(connection, order.node, now)
     return coordination.allow(connection, order, blocks, now)
+
+
+def _may_have_sent(connection: Connection, order: WorkOrder) -> bool:
+    """Whether a lost HQ may have issued this very block, to a node that has forgotten it since."""
+    own = fence.load(connection)
+    if order.node == HQ_NODE:
+        return may_have_sent(own.number, order.incarnation)
+    issued_before = order.start_at <= own.fenced_at
+    return issued_before and may_have_sent(provinces.incarnation(connection, order.node), order.incarnation)
 
 
 def _closed(block: TaskBlock, now: int) -> TaskBlock:

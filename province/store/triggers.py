@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from common.delivery import triggers
+from common.delivery import host_lists, triggers
 from common.delivery.tables import trigger_document
 from common.rules.trigger_document import TriggerDocument
 from province.store.tables import local_trigger
@@ -44,7 +44,7 @@ class InForce:
 
 def edition(connection: Connection) -> int:
     """Another number whenever other rules may be in force: nothing is ever deleted of what it counts."""
-    return int(connection.execute(_EDITION).scalar_one())
+    return int(connection.execute(_EDITION).scalar_one()) + host_lists.count(connection)
 
 
 def in_force(connection: Connection) -> InForce:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from common.delivery import erasures, vault
 from common.kernel.channel import Channel
-from common.kernel.columns import Rows
+from common.kernel.columns import Codes, Rows
 from common.kernel.trigger_rule import Offer
 from province.fire import Fate, Firing, Person, fates, in_order, joined
 from province.local_request import PEOPLE_MAX, VALIDITY_SECONDS_MAX, LocalRequest
@@ -52,22 +52,39 @@ def _hand_over(
     counted: dict[str, int],
 ) -> int:
     """Adds to `counted`; answers the rule's last wave."""
-    fresh = firing.take(np.flatnonzero(~fires.known(connection, firing)))
-    _count(counted, KNOWN, len(firing) - len(fresh))
+    fresh, codes = judged(connection, firing, channels, province, now, counted)
     if len(fresh) == 0:
         return wave
-    channel = _channel(firing.rule.offer, channels)
+    channel = channel_of(firing.rule.offer, channels)
     on = channel.name if channel else ""
-    codes = fates(fresh, _people(connection, fresh, province), channel.text_chars_max if channel else None, now)
     waves = np.zeros(len(fresh), dtype=np.int64)
     for rows in _parts(fresh, np.flatnonzero(codes == Fate.ASKED)):
         wave += 1
         waves[rows] = wave
-        local_requests.put(connection, _request(fresh.take(rows), on, wave, now))
+        local_requests.put(connection, request_of(fresh.take(rows), on, wave, now))
     fires.put(connection, fresh, codes, waves.tolist(), on, now)
+    return wave
+
+
+def judged(
+    connection: Connection,
+    firing: Firing,
+    channels: Mapping[str, Channel],
+    province: int,
+    now: int,
+    counted: dict[str, int],
+) -> tuple[Firing, Codes]:
+    """What of fires in order is not known yet, and what is to become of each; nothing is changed but `counted`."""
+    fresh = firing.take(np.flatnonzero(~fires.known(connection, firing)))
+    _count(counted, KNOWN, len(firing) - len(fresh))
+    if len(fresh) == 0:
+        return fresh, np.zeros(0, dtype=np.uint8)
+    channel = channel_of(firing.rule.offer, channels)
+    person = people_of(connection, fresh, province)
+    codes = fates(fresh, person, channel.text_chars_max if channel else None, now)
     for code, times in zip(*(column.tolist() for column in np.unique(codes, return_counts=True)), strict=True):
         _count(counted, Fate(code).name.lower(), times)
-    return wave
+    return fresh, codes
 
 
 def _count(counted: dict[str, int], name: str, times: int) -> None:
@@ -75,11 +92,11 @@ def _count(counted: dict[str, int], name: str, times: int) -> None:
         counted[name] = counted.get(name, 0) + times
 
 
-def _channel(offer: Offer, channels: Mapping[str, Channel]) -> Channel | None:
+def channel_of(offer: Offer, channels: Mapping[str, Channel]) -> Channel | None:
     return next((channels[name] for name in offer.channels if name in channels), None)
 
 
-def _people(connection: Connection, firing: Firing, province: int) -> Person:
+def people_of(connection: Connection, firing: Firing, province: int) -> Person:
     keys, places = np.unique(firing.keys, return_inverse=True)
     _, known, active = vault.people(connection, keys)
     here = known & (vault.provinces_of(connection, keys) == province)
@@ -96,7 +113,7 @@ def _parts(firing: Firing, rows: Rows) -> Iterator[Rows]:
             yield part[start : start + PEOPLE_MAX]
 
 
-def _request(firing: Firing, channel: str, wave: int, now: int) -> LocalRequest:
+def request_of(firing: Firing, channel: str, wave: int, now: int) -> LocalRequest:
     offer, seconds = firing.rule.offer, firing.event_at // 1000
     used, refs = np.unique(firing.text_refs, return_inverse=True)
     return LocalRequest(

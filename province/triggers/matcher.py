@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -43,6 +44,16 @@ class Matcher:
         self._areas, self._hosts = Areas(areas or {}), Hosts(lists)
         names = (frozenset(areas or ()), frozenset(lists))
         self._rules = [_compiled(rule, *names, self._profile) for rule in rules]
+
+    @property
+    def rules(self) -> tuple[TriggerRule, ...]:
+        return tuple(each.rule for each in self._rules)
+
+    def of(self, some: Sequence[TriggerRule]) -> Matcher:
+        """For these of its rules alone."""
+        matcher = copy(self)
+        matcher._rules = [each for each in self._rules if each.rule in some]
+        return matcher
 
     def observe(self, run: Run) -> list[tuple[TriggerRule, Observed]]:
         """What each rule looks at, in the order of the rules; a rule that looks at nothing of the run is left out."""

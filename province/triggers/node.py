@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from adapters.streams.journal import JournalSource
 from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.spark_source import SparkSource
 from adapters.streams.standard import Edge
+from common.delivery import host_lists
 from common.kernel.channel import CHANNELS, Channel, Level
 from common.kernel.refusal import Refusal, conflict
 from common.rules.trigger_document import TriggerDocument
@@ -30,11 +29,12 @@ from province.triggers import hand_over
 from province.triggers.checkpoint import Checkpoints
 from province.triggers.dead_letters import DeadLetterBox
 from province.triggers.engine import Engine, Pacing, Ports
+from province.triggers.engine_status import status_file
 from province.triggers.matcher import Matcher
 from province.triggers.partition import Rules
+from province.triggers.profile import HomeProfile
 from province.triggers.source import Source
 
-STALE_SECONDS = 60.0
 Spark = Callable[[Path], Any]
 """Starts the process's Spark session; the directory takes what it writes."""
 
@@ -44,26 +44,32 @@ log = logging.getLogger(__name__)
 def serve(settings: ProvinceSettings, spark: Spark | None = None) -> None:
     """Until SIGTERM or SIGINT; then every partition has its checkpoint."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    told = told_to_stop()
     with ExitStack() as stack:
         settings.trigger_directory.mkdir(parents=True, exist_ok=True)
-        if _settled(settings).source == "spark":
+        if settled(settings).source == "spark":
             # Kafka's group keeps engines apart, and the journal itself does; Spark does not.
             stack.enter_context(sole_instance(settings.trigger_directory))
         database = Database(settings.url("province"))
         stack.callback(database.close)
         letters = DeadLetterBox(settings.trigger_directory)
         stack.callback(letters.close)
-        status = _status(settings.trigger_directory)
+        status = status_file(settings.trigger_directory)
         stack.callback(status.unlink, missing_ok=True)
         ports = _ports(settings, database, letters, status, spark)
-        log.info("province %s: events from %s", settings.code, _settled(settings).source)
-        Engine(ports, Pacing(idle_seconds=float(_settled(settings).idle_seconds))).run(told)
+        log.info("province %s: events from %s", settings.code, settled(settings).source)
+        Engine(ports, Pacing(idle_seconds=float(settled(settings).idle_seconds))).run(told)
 
 
-def _settled(settings: ProvinceSettings) -> Triggers:
+def told_to_stop() -> threading.Event:
+    """Set by SIGTERM and SIGINT."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    return told
+
+
+def settled(settings: ProvinceSettings) -> Triggers:
     if settings.triggers is None:
         raise conflict('the settings have no section [triggers]; add one, such as: [triggers] source = "journal"')
     return settings.triggers
@@ -73,10 +79,10 @@ def _ports(
     settings: ProvinceSettings, database: Database, letters: DeadLetterBox, status: Path, spark: Spark | None
 ) -> Ports:
     clock = clock_of(settings.clock_file)
-    channels = _channels(settings)
+    channels = channels_of(settings)
     return Ports(
-        source=_source(settings, partial(_edge, clock), spark),
-        rules=StoredRules(database),
+        source=_source(settings, partial(edge, clock), spark),
+        rules=StoredRules(database, int(settings.code)),
         hand_over=partial(_hand_over, database, channels, int(settings.code), clock),
         checkpoints=Checkpoints(settings.trigger_directory),
         letters=letters,
@@ -85,18 +91,19 @@ def _ports(
     )
 
 
-def _edge(clock: Clock) -> Edge:
+def edge(clock: Clock) -> Edge:
     """Whom nobody here knows is found out when fires are handed over, once each."""
     return Edge(milliseconds(clock))
 
 
-def _channels(settings: ProvinceSettings) -> dict[str, Channel]:
+def channels_of(settings: ProvinceSettings) -> dict[str, Channel]:
+    """Those of its own that the province runs."""
     own = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.TWO}
     return {vendor.channel: own[vendor.channel] for vendor in settings.vendors if vendor.channel in own}
 
 
 def _source(settings: ProvinceSettings, edge: Callable[[], Edge], spark: Spark | None) -> Source:
-    told = _settled(settings)
+    told = settled(settings)
     if told.source == "journal":
         return JournalSource(settings.event_directory, edge)
     if told.source == "kafka":
@@ -117,8 +124,8 @@ def _hand_over(
 class StoredRules:
     """The rules in force by the node's store."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, province: int) -> None:
+        self._database, self._profile = database, HomeProfile(province)
 
     def edition(self) -> int:
         with self._database.snapshot() as connection:
@@ -127,23 +134,16 @@ class StoredRules:
     def rules(self) -> Rules:
         with self._database.snapshot() as connection:
             found = triggers.in_force(connection)
-        pairs = [(document, matcher) for document in found.documents if (matcher := _matcher(document)) is not None]
+            lists = [host_lists.of(connection, document) for document in found.documents]
+        pairs = [(document, matcher) for document, hosts in zip(found.documents, lists, strict=True)
+                 if (matcher := self._matcher(document, hosts)) is not None]  # fmt: skip
         rules = tuple(rule for document, _ in pairs for rule in document.rules)
         return Rules(found.edition, rules, tuple(matcher for _, matcher in pairs))
 
-
-def _matcher(document: TriggerDocument) -> Matcher | None:
-    """None where a rule names what this node has not: the others go on."""
-    try:
-        return Matcher(document.rules, document.areas, document.host_lists)
-    except Refusal as refusal:
-        log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
-        return None
-
-
-def _status(directory: Path) -> Path:
-    """Of this process; those of the dead go."""
-    for path in directory.glob("status-*.json"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
-    return directory / f"status-{os.getpid()}.json"
+    def _matcher(self, document: TriggerDocument, hosts: Mapping[str, Collection[str]]) -> Matcher | None:
+        """None where a rule names what this node has not: the others go on."""
+        try:
+            return Matcher(document.rules, document.areas, hosts, self._profile)
+        except Refusal as refusal:
+            log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
+            return None

@@ -115,15 +115,17 @@ class Partition:
 
     def told(self) -> Mapping[str, object]:
         """For whoever watches: how far it is, and the sums."""
-        rules = {}
-        for name, each in self._counting.items():
-            state, seen = each.state, each.counts[SEEN]
-            looked = state.late + state.duplicates + state.counted
-            rules[name] = {
-                SEEN: seen, "late": state.late, "duplicates": state.duplicates, "counted": state.counted,
-                "passed_over": seen - looked, FIRED: each.counts[FIRED], "bytes": state.bytes,
-            }  # fmt: skip
+        rules = {name: self.counted(name) | {"bytes": each.state.bytes} for name, each in self._counting.items()}
         return {"next": self.next, "newest": self.newest, "counts": dict(self.counts), "rules": rules}
+
+    def counted(self, rule: str) -> dict[str, int]:
+        """What became of every event decoded since the rule began, and how often it fired."""
+        state, counts = self._counting[rule].state, self._counting[rule].counts
+        looked = state.late + state.duplicates + state.counted
+        return {
+            SEEN: counts[SEEN], "late": state.late, "duplicates": state.duplicates, "counted": state.counted,
+            "passed_over": counts[SEEN] - looked, FIRED: counts[FIRED],
+        }  # fmt: skip
 
     def _count(self, run: Run) -> Iterator[Firing]:
         self.newest = run.newest_after

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.kernel.columns import Keys
 from common.kernel.event import ABSENT, FLAG_ABSENT, Column, Texts
-from common.kernel.tag import Catalogue, Tag, TagType
+from common.kernel.tag import PROVINCE_TAG, Catalogue, Tag, TagType
 from common.kernel.trigger_rule import ZONE_SECONDS
 
 
@@ -26,6 +26,20 @@ class Profile(Protocol):
         A date is the Unix milliseconds at which it begins in China.
         """
         ...
+
+
+class HomeProfile:
+    """A province's own: nobody is offered anything here who is at home elsewhere."""
+
+    catalogue = Catalogue(())
+
+    def __init__(self, province: int) -> None:
+        self._province = province
+
+    def column(self, tag: Tag, keys: Keys) -> Column:
+        if tag != PROVINCE_TAG:
+            raise KeyError(tag.name)
+        return np.full(len(keys), self._province, dtype=np.int64)
 
 
 class MemoryProfile:

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
-TIMING = ("wall_seconds", "first_order_seconds", "restarts")
+TIMING = ("wall_seconds", "first_order_seconds", "scene_milliseconds", "restarts")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -48,6 +48,11 @@ def test_every_person_is_accounted_for(calm: dict[str, Any]) -> None:
     assert all(calm["checks"].values())
 
 
+def test_who_uses_up_data_is_offered_more_at_once(calm: dict[str, Any]) -> None:
+    assert calm["scene"] == {"rule": "data-80", "source": "journal", "events": 800, "fires": 200, "contacts": 200}
+    assert calm["scene_milliseconds"] < 10_000
+
+
 def test_the_same_seed_tells_the_same_numbers(calm: dict[str, Any]) -> None:
     assert told(demo("--subscribers", "8000", "--seed", "3")) == told(calm)
 
@@ -56,6 +61,12 @@ def test_a_kill_and_a_cut_link_change_nothing_but_time(calm: dict[str, Any]) -> 
     shaken = demo("--subscribers", "8000", "--seed", "3", "--chaos")
     assert shaken["restarts"], "a province was killed and started again"
     assert told(shaken) == told(calm)
+
+
+def test_through_a_real_broker_the_numbers_are_the_same(calm: dict[str, Any]) -> None:
+    through = demo("--subscribers", "8000", "--seed", "3", "--kafka")
+    assert through["scene"] == calm["scene"] | {"source": "kafka"}
+    assert {**told(through), "scene": calm["scene"]} == told(calm)
 
 
 def test_a_real_customer_file_is_counted_to_the_person() -> None:

@@ -14,7 +14,7 @@ from common.kernel.subscriber import subscriber_keys
 from deploy.checker.check import check
 from deploy.checker.sources import Sources, read
 from deploy.local.federation import HQ, NODES
-from tests.faults.world import ODDS, Federation
+from tests.faults.world import DAY, ODDS, Federation
 
 MARGIN_SECONDS = 2
 STOP_TEXTS = ("TD", "退订")
@@ -67,7 +67,7 @@ class Evidence:
         stop = [code for code, said in enumerate(REPLY_TEXTS) if said in STOP_TEXTS]
         for node, batches in self._accepted.items():
             for batch in batches:
-                if batch.work_order.partition("/")[0] in self._of.forgotten:
+                if (batch.accepted_at - self._of.world.midnight) // DAY in self._of.forgotten:
                     continue
                 drawn = fates(ODDS, self._of.seed, batch.channel, batch.work_order, batch.msisdns)
                 asked = self._keys(batch.msisdns[(drawn.replies != NO_REPLY) & np.isin(drawn.replies, stop)])

@@ -177,8 +177,9 @@ class Processes:
         return self._logs / f"{name}.log"
 
     async def _begin(self, name: str, running: Running) -> tuple[int, asyncio.Future[int]]:
-        points = ",".join(f"{point}:{nth}:kill" for point, nth in running.armed.items())
-        return await self._nursery.start(running.arguments, self._log(name), {**running.environment, VARIABLE: points})
+        points = [f"{point}:{nth}:kill" for point, nth in running.armed.items()]
+        told = ",".join([*filter(None, [running.environment.get(VARIABLE)]), *points])
+        return await self._nursery.start(running.arguments, self._log(name), {**running.environment, VARIABLE: told})
 
     async def _keep(self, name: str, running: Running) -> None:
         while True:

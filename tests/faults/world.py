@@ -6,9 +6,8 @@ import asyncio
 import random
 import re
 import signal
-import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,21 +20,21 @@ import grpc.aio
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from liandong.campaign.v1 import campaign_pb2 as pb
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from adapters.channels.journal import read_journal
-from adapters.channels.script import SILENCE, Odds, fates
+from adapters.channels.script import Odds
 from common.kernel.bss import SourceUnavailable
 from common.kernel.refusal import Refusal
 from common.runtime.clock import WALL_VARIABLE, write_offset
+from common.runtime.failpoint import VARIABLE
 from deploy.local import motion
 from deploy.local.federation import HQ, NODES, PROVINCES, Local, Offer, World, channels_of, fill, lay_out
 from deploy.local.link import Link
+from deploy.local.processes import free_ports
 from deploy.operator_client import OperatorClient, connect
 from tests.faults.processes import Nursery, Processes
-from tests.triggers.documents import document
+from tests.triggers.documents import listed_document
 
 DAY = 86_400
 HOUR = 3_600
@@ -47,12 +46,17 @@ BANDS = 8
 PEOPLE_A_BAND = 60
 POLL_SECONDS = 0.1
 CALL_SECONDS = 10.0
+FOR_EVER_SECONDS = 600
 CAMPAIGN_SECONDS_MAX = 90.0
 QUIET_SECONDS_MAX = 60.0
 MESSAGES_A_BATCH = 8
 """Small, so that a vendor writes often in a small campaign."""
-PORTS = (10_000, 30_000)
-"""Below those the system gives to outgoing connections, one of which might sit on the port of a process just killed."""
+_PLANNED = "SELECT node, sum(task_count) FROM work_order WHERE campaign = :name GROUP BY node"
+_AT_WORK = """
+SELECT coalesce(sum(tasks), 0), coalesce(sum(open_tasks + submitting_tasks), 0)
+FROM task_block JOIN work_order ON name = work_order WHERE campaign = :name AND node = :at
+"""
+"""How many tasks a node has of a campaign, and how many of them it has yet to send."""
 ROLES = {
     node: role
     for each in NODES
@@ -87,14 +91,14 @@ class Federation:
         names = [*NODES, *(f"{kind}-{node}" for kind in ("vendor", "bss", "link") for node in NODES)]
         more = [f"{node}>{far}" for node in NODES for far in ("vendor", "bss", "store")]
         more += [f"vendor>{node}" for node in NODES]
-        self.local = Local(self.root, dict(zip([*names, *more], _ports(len(names) + len(more)), strict=True)))
+        self.local = Local(self.root, dict(zip([*names, *more], free_ports(len(names) + len(more)), strict=True)))
         self.random = random.Random(self.seed)  # noqa: S311 - a trial can be repeated
         self.approved: list[str] = []
         """Campaigns whose approval HQ acknowledged."""
         self.command_points: tuple[str, ...] = ()
         """Where commands die, each once in each run of them."""
-        self.forgotten: set[str] = set()
-        """Campaigns that came after the backups which all nodes were restored from: nobody knows what was said then."""
+        self.forgotten: set[int] = set()
+        """Days between backups of all nodes and their return: what was answered then, to whatever, nobody knows."""
         self._engines: dict[str, Engine] = {}
         self._ruled = set[int]()
 
@@ -133,8 +137,11 @@ class Federation:
         for engine in self._engines.values():
             engine.dispose()
 
-    async def start(self, name: str, points: tuple[str, ...] = ()) -> None:
+    async def start(self, name: str, points: tuple[str, ...] = (), hangs_at: str = "") -> None:
+        """It dies at each of `points`, and stands still whenever it reaches `hangs_at`."""
         environment = {WALL_VARIABLE: str(self.wall(name))} if name in NODES else {}
+        if hangs_at:
+            environment[VARIABLE] = f"{hangs_at}:1:hang={FOR_EVER_SECONDS}"
         await self.processes.start(name, self.local.processes()[name], environment, dict.fromkeys(points, 1))
 
     def wall(self, node: str) -> Path:
@@ -181,7 +188,9 @@ class Federation:
 
     async def _change_rules(self) -> None:
         """Another trigger document every day, paused, resumed and, the one of the day before, withdrawn."""
-        await self.insist(lambda: self.hq.apply_triggers(f"day-{self.day}", document(f"rule-{self.day}")))
+        part, listed = listed_document(f"rule-{self.day}", [f"site{self.day}.example.com"])
+        await self.insist(lambda: self.hq.put_host_part(part))
+        await self.insist(lambda: self.hq.apply_triggers(f"day-{self.day}", listed))
         await self.insist(lambda: self.hq.pause_trigger(f"rule-{self.day}"))
         await self.insist(lambda: self.hq.resume_trigger(f"rule-{self.day}"))
         if self.day - 1 in self._ruled:
@@ -345,24 +354,14 @@ waves:
         return f"c{self.day:02d}"
 
     async def _settled(self, name: str) -> bool:
-        wave = (await self.hq.status(name)).waves[0]
-        self._wave: pb.Wave = wave
-        if not wave.work_orders or not wave.issued:
-            return False
-        planned = "SELECT sum(task_count) FROM work_order WHERE campaign = :name"
-        if wave.issued < self.query(HQ, planned, name=name)[0][0]:
-            return False
-        left = wave.open + wave.in_flight
-        return left == 0 or left <= self._silent(name)
+        """Every task is at its node, which has nothing left to send, and vendors have said all that they will.
 
-    def _silent(self, name: str) -> int:
-        """Messages of a campaign that vendors took and will never say another word about."""
-        batches = (batch for node in NODES for batch in read_journal(self.local.journal(node)))
-        return sum(
-            int((fates(ODDS, self.seed, each.channel, each.work_order, each.msisdns).stages == SILENCE).sum())
-            for each in batches
-            if each.work_order.startswith(f"{name}/")
-        )
+        A message may wait for its receipt in vain, and not only where the vendor is silent: of one whose sending was
+        not answered for, and which a rule forbids to send again, nobody but a receipt could tell whether it was taken.
+        """
+        planned = self.query(HQ, _PLANNED, name=name)
+        at_work = all(self.query(node, _AT_WORK, name=name, at=node) == [(tasks, 0)] for node, tasks in planned)
+        return bool(planned) and at_work and not motion.reports_to_come(self.local, self.world)
 
     def _standing(self) -> str:
         return " ".join(f"{node}: {self._unended(node)}" for node in NODES)
@@ -433,21 +432,3 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
 
 async def _awaited(during: Callable[[], Awaitable[object]]) -> None:
     await during()
-
-
-def _ports(count: int) -> list[int]:
-    return list(_free(count))
-
-
-def _free(count: int) -> Iterator[int]:
-    wanted = random.SystemRandom().sample(range(*PORTS), count * 3)
-    for port in wanted:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        yield port
-        count -= 1
-        if not count:
-            return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from sqlalchemy import Connection
 
@@ -14,10 +15,12 @@ from common.courier.standing import Standing
 from common.delivery import fence, ledger
 from common.kernel.incarnation import Incarnation, Retold
 from common.kernel.refusal import Refusal
+from common.kernel.task import TaskState
+from common.kernel.task_block import open_block
 from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime.database import Database
 from hq import link
-from hq.store import feed, provinces, sessions, uplink
+from hq.store import feed, provinces, sessions, uplink, work_orders
 from hq.store.sessions import Session
 
 NOW = 1_790_000_000
@@ -100,3 +103,31 @@ def test_what_is_shown_again_stands_above_what_a_lost_hq_had_shown(database: Dat
         session = sessions.load(connection, "45")
         assert session is not None
         assert link.look(connection, "45", "work_orders", session.fence, stands, window=10) is None
+
+
+@pytest.mark.parametrize(
+    ("start_at", "incarnation", "state"),
+    [
+        (NOW, 2, TaskState.UNKNOWN),
+        (NOW, 1, TaskState.SUPPRESSED),
+        (NOW + 1, 2, TaskState.SUPPRESSED),
+    ],
+)
+def test_what_a_lost_hq_may_have_issued_to_a_province_restored_since_is_not_said_to_be_unsent(
+    database: Database, start_at: int, incarnation: int, state: TaskState
+) -> None:
+    """The contact cap forbids it; but that it was never made nobody knows."""
+    later = NOW + 30 * 86_400
+    order = replace(LOST, start_at=start_at, end_at=later + 60, task_count=1)
+    rival = replace(order, name="d/1/local_sms/45", campaign="d")
+    keys = np.array([7], dtype=np.int64)
+    with database.transaction() as connection:
+        hq_restored(connection)
+        provinces.met(connection, "45", incarnation)
+        provinces.retold(connection, "45", 2)
+        for each in (rival, order):
+            ledger.put_work_order(connection, each)
+        ledger.insert_block(connection, open_block(rival.name, 0, keys, ("",), np.zeros(1, dtype=np.uint32)))
+        block = open_block(order.name, 0, keys, ("",), np.zeros(1, dtype=np.uint32))
+        work_orders.cut(connection, order, [block], later)
+        assert ledger.load_block(connection, order.name, 0).states.tolist() == [state]

@@ -13,7 +13,7 @@ from liandong.campaign.v1 import coordination_pb2 as operators
 from liandong.campaign.v1 import trigger_pb2 as rules
 from liandong.channel.v1 import channel_pb2 as vendors
 from liandong.federation.v1 import feed_pb2, grant_pb2, uplink_pb2
-from liandong.types.v1 import reason_pb2, task_pb2
+from liandong.types.v1 import host_pb2, reason_pb2, task_pb2
 
 from common.wire import faults, tls
 from deploy.local.federation import HQ
@@ -27,6 +27,7 @@ ANSWERS = {wire_name(method): message_class(method.output_type) for method in me
 APPLY, RECORD = (f"/liandong.campaign.v1.CoordinationService/{name}" for name in ("ApplyPolicy", "RecordConsents"))
 TRIGGERS = "/liandong.campaign.v1.TriggerService/"
 APPLY_TRIGGERS = f"{TRIGGERS}ApplyTriggers"
+PUT_HOST_PART = f"{TRIGGERS}PutHostPart"
 APPEND, ACQUIRE = "/liandong.federation.v1.UplinkService/Append", "/liandong.federation.v1.GrantService/AcquireGrants"
 RECEIPTS = "/liandong.channel.v1.ChannelCallbackService/ReportReceipts"
 DAY = 86_400
@@ -106,12 +107,25 @@ def test_a_policy_that_cannot_be_kept(as_: Callable[..., Any], wrong: dict[str, 
         ("scenes", "\x00"),
         ("scenes", document("data-80") + NEWER_KEY),
         ("scenes", document("local-surge")),
+        ("scenes", document("data-80") + "hosts:\n  films: {file: /etc/passwd}\n"),
+        ("scenes", document("data-80") + f"hosts:\n  films: {{digest: {'ab' * 32}}}\n"),
     ],
 )
 def test_trigger_rules_that_cannot_be_read(as_: Callable[..., Any], name: str, wrong: str) -> None:
     with as_(OPERATOR) as hq:
         request = rules.ApplyTriggersRequest(name=name, document_yaml=wrong)
         assert hq.refused(APPLY_TRIGGERS, request) == "TRIGGER_INVALID"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"digest": "films"}, {"digest": "AB" * 32}, {"number": 3}, {"count": 65}, {"count": 0, "number": 0},
+     {"content": b""}, {"content": b"x" * (512 * 1024 + 1)}],
+)  # fmt: skip
+def test_a_part_of_a_list_that_is_none(as_: Callable[..., Any], wrong: dict[str, Any]) -> None:
+    part = host_pb2.HostPart(**({"digest": "ab" * 32, "number": 1, "count": 3, "content": b"x"} | wrong))
+    with as_(OPERATOR) as hq:
+        assert hq.refused(PUT_HOST_PART, rules.PutHostPartRequest(part=part)) == "BLOCK_MALFORMED"
 
 
 @pytest.mark.parametrize("name", ["", "../scenes", "x" * 1_000])

@@ -14,11 +14,12 @@ from liandong.federation.v1 import feed_pb2, uplink_pb2
 from adapters.bss.grpc_feed import GrpcBss
 from common.courier import log
 from common.courier.bell import Bell
-from common.delivery import stops, vault
-from common.delivery.orders import owners_between
+from common.delivery import fence, stops, vault
+from common.delivery.orders import owners_between, put_orders
 from common.delivery.source_follower import SourceFollower
 from common.delivery.source_place import place
-from common.kernel.bss import BssOrder, BssPoolChange, OrderPage, PoolPage, SourceUnavailable
+from common.kernel.bss import BssOrder, BssPoolChange, OrderPage, PoolPage, SourceUnavailable, order_records
+from common.kernel.incarnation import Incarnation
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
 from common.kernel.pool import PoolChanges
 from common.kernel.refusal import Refusal
@@ -110,6 +111,18 @@ def test_a_page_is_applied_and_told_onward_once_however_often_it_comes(database:
     with database.snapshot() as connection:
         owners = owners_between(connection, "5g", *ALL)
     assert owners.tolist() == sorted(subscriber_keys(KEY, [8613800000001, 8613800000002]).tolist())
+
+
+@pytest.mark.parametrize(("incarnation", "told"), [(1, []), (2, ["a"])])
+def test_a_province_back_from_a_backup_tells_what_it_has_heard_from_hq_meanwhile(
+    database: Database, incarnation: int, told: list[str]
+) -> None:
+    page = OrderPage((_order("a", 8613800000001),), "p1", caught_up=True)
+    with database.transaction() as connection:
+        put_orders(connection, order_records("bss-45", page.orders, KEY), START)
+        fence.put(connection, Incarnation(incarnation, 1))
+    asyncio.run(_province(database, Script(first=page)).catch_up())
+    assert _numbers(_told(database, "hq", "orders")) == told
 
 
 def test_a_restarted_follower_goes_on_from_its_place(database: Database, follow: Follow) -> None:

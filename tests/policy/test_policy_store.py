@@ -9,15 +9,16 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from common.courier import log
-from common.delivery import ledger
+from common.delivery import fence, ledger
 from common.delivery import policies as kept
-from common.delivery.tables import incarnation, policy
+from common.delivery.tables import policy
+from common.kernel.incarnation import Incarnation
 from common.kernel.policy import DEFAULT, SPEND_MARGIN_SECONDS, PolicyDocument, PolicyEvent
 from common.kernel.refusal import Refusal
 from common.kernel.work_order import WorkOrder
 from common.runtime.database import Database
 from hq.policy_file import check
-from hq.store import feed, policies, provinces
+from hq.store import feed, leases, policies, provinces
 from hq.store.policies import Applied, AtProvince
 from tests.courier.world import NOW
 
@@ -131,7 +132,7 @@ def test_a_long_objection_is_cut(do: Callable[..., Any], text: str) -> None:
 
 def test_a_restored_hq_numbers_above_what_it_may_have_forgotten(do: Callable[..., Any], text: str) -> None:
     apply(do, text)
-    do(lambda connection: connection.execute(insert(incarnation).values(number=2, mark=1, fenced_at=NOW)))
+    do(fence.put, Incarnation(2, 1, NOW))
     do(policies.heard, "45", PolicyEvent(2, ""), NOW)
     assert apply(do, text).version == 10_001
     assert apply(do, text) == Applied(10_001, False, [])
@@ -148,12 +149,14 @@ MOVED = ("contacts: 3, per: 24h, province_share: 1", "contacts: 3, per: 24h, pro
 FIRST_STEP = ("contacts: 3, per: 24h, province_share: 1", "contacts: 2, per: 24h, province_share: 1")
 
 
-def refuses(do: Callable[..., Any], text: str, now: int) -> None:
+MOVES = r"line 3, column 5: caps\[0\]: gives contacts to one level that the other may"
+FORGOT = r"line 3, column 3: caps: HQ came back from a backup and has forgotten"
+
+
+def refuses(do: Callable[..., Any], text: str, now: int, why: str = MOVES) -> None:
     """Nothing is changed, and the operator is told where and why."""
     before = do(kept.received)
-    with pytest.raises(
-        Refusal, match=r"line 3, column 5: caps\[0\]: gives contacts to one level that the other may"
-    ) as no:
+    with pytest.raises(Refusal, match=why) as no:
         apply(do, text, now)
     assert no.value.reason == "POLICY_INVALID"
     assert do(kept.received) == before
@@ -199,6 +202,62 @@ def test_a_province_that_joins_later_holds_back_only_moves(do: Callable[..., Any
         ).version
         == 2
     )
+
+
+# Back from a backup
+
+
+def hq_came_back(do: Callable[..., Any], at: int) -> None:
+    """It has version 1, and so has all the world but province 45, which was told of version 2."""
+    do(connect, "13")
+    do(connect, "45")
+    do(fence.put, Incarnation(2, 9, at))
+    for code in ("13", "45"):
+        do(policies.heard, code, PolicyEvent(1, ""), at)
+        do(provinces.retold, code, 2)
+    do(policies.heard, "45", PolicyEvent(2, ""), at + 1)
+
+
+def leases_nothing(do: Callable[..., Any], now: int) -> None:
+    with pytest.raises(Refusal, match="has forgotten the contact policy that provinces 45 have") as no:
+        do(leases.check, "hq", now)
+    assert no.value.reason == "RESTORE_FENCED"
+
+
+def test_an_hq_that_forgot_a_policy_leases_nothing_until_all_had_a_newer_one_for_the_window(
+    do: Callable[..., Any], text: str
+) -> None:
+    apply(do, text)
+    hq_came_back(do, NOW)
+    applied = NOW + WINDOW
+    leases_nothing(do, applied)
+    assert do(leases.fenced, applied) == ""
+    newer = apply(do, text, applied).version
+    assert newer > 2
+    for heard_at, code in enumerate(("13", "45"), applied):
+        do(policies.heard, code, PolicyEvent(newer, ""), heard_at)
+    leases_nothing(do, applied + WINDOW)
+    do(leases.check, "45", applied + 1 + WINDOW)
+
+
+def test_one_that_forgot_a_policy_takes_no_other_while_what_it_spent_by_it_may_count(
+    do: Callable[..., Any], text: str
+) -> None:
+    apply(do, text)
+    hq_came_back(do, NOW)
+    refuses(do, text, NOW + WINDOW - 1, FORGOT)
+    order = WorkOrder("c/1/local_sms/45", "c", 1, "local_sms", "45", "offer", NOW, NOW + DAY, 1, 0, policy_version=2)
+    do(ledger.put_work_order, order)
+    refuses(do, text, NOW + DAY + WINDOW - 1, FORGOT)
+    assert apply(do, text, NOW + DAY + WINDOW).changed
+
+
+def test_before_hq_ever_came_back_a_version_it_never_gave_is_nothing(do: Callable[..., Any], text: str) -> None:
+    apply(do, text)
+    do(connect, "45")
+    do(policies.heard, "45", PolicyEvent(2, ""), NOW)
+    do(leases.check, "45", NOW)
+    assert apply(do, text.replace("cooling: 30d", "cooling: 31d")).changed
 
 
 def test_a_province_back_after_long_used_the_oldest_until_now(do: Callable[..., Any], text: str) -> None:

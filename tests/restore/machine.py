@@ -36,7 +36,8 @@ class Node:
     """A province's store, and the folder beside it. `fence()` is a process that starts."""
 
     def __init__(self, url: str, directory: Path) -> None:
-        self.url, self.directory, self.clock = url, directory, Still()
+        self.url, self.directory = url, directory
+        self.clock: Any = Still()
         self.database = Database(url)
 
     @property

@@ -60,6 +60,7 @@ def test_nothing_is_fetched_that_is_not_named() -> None:
     [
         (["demo"], "requirements.lock"),
         (["components"], "requirements.lock"),
+        (["demo", "--chaos", "--kafka"], "requirements-streams.lock"),
         (["components", "fetch", "kafka"], "requirements-streams.lock"),
         (["test", "--fast"], "requirements-dev.lock"),
     ],

@@ -73,7 +73,9 @@ def test_types_can_be_chosen(tmp_path: Path) -> None:
     assert document("lint", file)[1]["types"].keys() == {"subway", "url_visit"}
 
 
-def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path) -> None:
+def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no file is begun, nor one that is there emptied."""
+    monkeypatch.chdir(tmp_path)
     for words, told_as in (
         (("--out", "x.jsonl"), "say which events"),
         (("--type", "nonsense", "--out", "x.jsonl"), "there is no event type"),
@@ -82,6 +84,7 @@ def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(Refusal, match=told_as):
             run("generate", *words)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_lint_tells_what_is_wrong_where_and_exits_1(tmp_path: Path) -> None:

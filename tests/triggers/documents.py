@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from common.kernel.host_list import HostPart, parts_of
 from common.rules.trigger_document import parsed
 from hq.rpc.federation import Pace
 from hq.store import feed, triggers
@@ -28,6 +29,12 @@ _RULE = """\
 def document(*rules: str, limit: int = 5000) -> str:
     """With rules of these names."""
     return "rules:\n" + "".join(_RULE.format(name=name, limit=limit) for name in rules)
+
+
+def listed_document(rule: str, hosts: Sequence[str]) -> tuple[HostPart, str]:
+    """With a rule that names a list beside the document, and the one part of that list."""
+    (part,) = parts_of(hosts)
+    return part, f"{document(rule)}hosts:\n  sites: {{digest: {part.digest}}}\n"
 
 
 def names(text: str) -> frozenset[str]:

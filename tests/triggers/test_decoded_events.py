@@ -22,7 +22,8 @@ from province.triggers.text import OfferText
 
 PAGE = Path(__file__).parents[2] / "docs/triggers.md"
 EDGE = Edge(EXAMPLE_AT + 90 * 86_400_000)
-PROFILE = MemoryProfile([Tag("plan", TagType.TEXT)])
+PEOPLE = population(50, 1)
+PROFILE = MemoryProfile([Tag("plan", TagType.TEXT)], {key: {"province": 45} for key in PEOPLE.tolist()})
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def runs() -> tuple[Run, Run]:
     """The same events, packed and as JSON."""
     names = {"data_used", "out_of_province", "transport_hub", "subway", "url_visit", "content_visit", "model_hit",
              "power_on", "power_off"}  # fmt: skip
-    plan = Plan(tuple(BY_NAME[name] for name in sorted(names)), 30_000, 3, population(50, 1), EXAMPLE_AT)
+    plan = Plan(tuple(BY_NAME[name] for name in sorted(names)), 30_000, 3, PEOPLE, EXAMPLE_AT)
     several = list(batches(plan, 5_000))
     of_packed = packed.decode([packed.encode(batch) for batch in several], EDGE)
     lines = [line for batch in several for line in cloudevents.encode(batch).cast("binary").to_pylist()]

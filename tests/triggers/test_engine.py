@@ -323,3 +323,29 @@ def test_a_file_is_played_like_any_other_source(log: Log, tmp_path: Path) -> Non
         running.turn(0.0)
     running.close()
     assert sink.fires() == expected([[Record(line, Form.JSON) for line in lines]])
+
+
+def test_by_time_a_file_is_played_alike_whatever_the_order_of_its_lines(log: Log, tmp_path: Path) -> None:
+    """As a stream of which nothing is late; what is no event comes last, by its line."""
+    lines = [record.value for record in log[0] if record.form is Form.JSON and record.value.startswith(b'{"')]
+    mixed = [lines[place] for place in np.random.default_rng(2).permutation(len(lines))]
+    fires, counts = [], []
+    for name, some in (("a", lines), ("b", mixed)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.jsonl").write_bytes(b"\n".join(some))
+        source = FileSource(tmp_path / name / "events.jsonl", lambda: EDGE, by_time=True)
+        sink = Sink(tmp_path / name / "fires.db")
+        running = engine(source, tmp_path / name, sink)
+        while not source.ended:
+            running.turn(0.0)
+        running.turn(0.0)
+        (told,) = running.told()["partitions"].values()
+        running.close()
+        fires.append(sink.fires())
+        counts.append(told["counts"])
+        assert {rule["late"] for rule in told["rules"].values()} == {0}
+    assert fires[0] == fires[1]
+    assert counts[0] == counts[1]
+    assert counts[0]["events"] + counts[0]["dead"] == len(lines)
+    assert counts[0]["dead"] > 0
+    assert counts[0]["missed"] == 0

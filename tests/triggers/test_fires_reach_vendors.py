@@ -37,11 +37,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @asynccontextmanager
-async def _federation(root: Path) -> AsyncIterator[tuple[Local, Supervisor]]:
+async def _federation(root: Path, noon: int = NOON) -> AsyncIterator[tuple[Local, Supervisor]]:
     local = layout(root)
     people = make_population(6_000, 3)
-    lay_out(local, World(3, NOON - 12 * 3600, 3, None, {"local_sms": ODDS}), people, datetime.now(UTC))
-    write_offset(local.clock_file, NOON - int(time.time()))
+    lay_out(local, World(3, noon - 12 * 3600, 3, None, {"local_sms": ODDS}), people, datetime.now(UTC))
+    write_offset(local.clock_file, noon - int(time.time()))
     for node in NODES:
         fill(local, node)
     links = [Link(local.ports[f"link-{code}"], local.ports[HQ]) for code in PROVINCES]

@@ -20,9 +20,10 @@ from common.kernel.refusal import Refusal
 from common.kernel.tag import Tag, TagType
 from common.kernel.trigger_rule import Crosses, Each, Form, Period, Stays, Sum, Surge, TriggerRule
 from common.rules.host_name import host_name
+from common.rules.trigger_checks import ROAMS
 from province.triggers.matcher import Matcher
 from province.triggers.observed import Observed
-from province.triggers.profile import MemoryProfile
+from province.triggers.profile import HomeProfile, MemoryProfile
 from province.triggers.run import Run, run_of
 from province.triggers.text import OfferText
 from tests.triggers.made_events import OFFER, Row, events_of, rows_of
@@ -193,6 +194,15 @@ def blank(name: str, at: int, **said: Any) -> dict[str, Any]:
     """An event that says the example of every required field, and what is `said`."""
     required = {field.name: field.example for field in BY_NAME[name].fields if field.required}
     return {**required, "type": name, "id": at, "key": 1, "at": at, "position": at, **said}
+
+
+def test_who_is_at_home_where_he_is_does_not_roam() -> None:
+    """A phone may ask the network of its own province from one beside it."""
+    seen = [("460", 45, False), ("460", 44, True), ("460", None, False), ("454", 44, False), ("461", 13, True)]
+    rows = [blank("out_of_province", at, mcc=mcc, visited_province=where) for at, (mcc, where, _) in enumerate(seen)]
+    each = rule(["out_of_province"], ROAMS["out_of_province"])
+    ((_, observed),) = Matcher([each], profile=HomeProfile(45)).observe(run_of(events_of(rows)))
+    assert observed.rows.tolist() == [at for at, (*_, roams) in enumerate(seen) if roams]
 
 
 def test_a_rule_that_names_what_is_not_there_is_refused() -> None:

@@ -6,8 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from common.courier import log
+from common.delivery import host_lists
 from common.delivery import triggers as kept
+from common.kernel import host_list
+from common.kernel.host_list import HostPart, parts_of
+from common.kernel.refusal import Refusal
 from common.kernel.trigger_version import TriggerEvent, TriggerVersion
 from common.wire.streams import HQ
 from hq.store import feed, triggers
@@ -15,7 +21,7 @@ from hq.store.triggers import AtProvince
 from province import trigger_documents, uplink
 from province.store import triggers as here
 from tests.courier.world import NOW, Node, World, until
-from tests.triggers.documents import NEWER_KEY, apply, document, ring, world
+from tests.triggers.documents import NEWER_KEY, apply, document, names, ring, world
 
 
 def rules(node: Node) -> dict[str, bool]:
@@ -147,5 +153,76 @@ def test_hq_refuses_an_answer_to_what_cannot_be(tmp_path: Path) -> None:
             w.start_province("45")
             await asyncio.sleep(1.0)
             assert w.hq.do(triggers.at_provinces) == {}
+
+    asyncio.run(story())
+
+
+LISTED = """
+rules:
+  - name: films
+    scene: content
+    when: url_visit
+    visits: films
+    once_a: day
+    offer: {offer: video_pack, channels: [local_sms], text: 看视频，选定向流量包, valid_for: 10m}
+hosts:
+  films: {digest: DIGEST}
+"""
+
+
+def apply_listed(w: World, parts: list[HostPart]) -> int:
+    for part in parts:
+        w.hq.do(host_lists.keep, part)
+    text, digest = LISTED.replace("DIGEST", parts[0].digest), parts[0].digest
+    return ring(w, w.hq.do(triggers.apply, "films", text, names(text), NOW, [digest]))
+
+
+def listed(node: Node) -> int:
+    """How many hosts the node's rule looks for."""
+
+    def of(connection: Any) -> int:
+        return sum(
+            len(host_lists.of(connection, each).get("films", ())) for each in here.in_force(connection).documents
+        )
+
+    return int(node.do(of))
+
+
+def test_long_lists_of_hosts_go_before_the_rules_that_name_them(tmp_path: Path, monkeypatch: Any) -> None:
+    """To whom is connected, in the snapshot for whoever needs one, and once."""
+    monkeypatch.setattr(host_list, "PART_BYTES_MAX", 2_000)
+    parts = parts_of(f"site{number * 7919}.example.com" for number in range(3_000))
+    assert len(parts) > 4
+
+    async def story() -> None:
+        async with world(tmp_path) as w:
+            w.start_province("45")
+            apply(w, "scenes", document("data-80"))
+            await until(lambda: known_at_hq(w, "45").version == 1)
+            assert apply_listed(w, parts) == 2
+            await until(lambda: known_at_hq(w, "45", "films") == AtProvince("45", 2, ""))
+            assert listed(w.provinces["45"]) == 3_000
+            before = w.hq.do(log.position, "45", feed.CONTROL).head
+            pause(w, "films")
+            assert w.hq.do(log.position, "45", feed.CONTROL).head == before + 1
+            w.hq.do(log.raise_epoch, "13", feed.CONTROL)
+            w.start_province("13")
+            await until(lambda: known_at_hq(w, "13", "films") == AtProvince("13", 3, ""))
+            assert listed(w.provinces["13"]) == 3_000
+
+    asyncio.run(story())
+
+
+def test_a_list_that_is_not_there_whole_keeps_its_rules_out(tmp_path: Path) -> None:
+    parts = [HostPart("ab" * 32, 1, 2, b"x")]
+
+    async def story() -> None:
+        async with world(tmp_path) as w:
+            with pytest.raises(Refusal, match="not here whole"):
+                apply_listed(w, parts)
+            node = w.provinces["45"]
+            node.do(trigger_documents.take, TriggerVersion(3, "films", LISTED.replace("DIGEST", "ab" * 32)), NOW)
+            w.start_province("45")
+            await until(lambda: "not here whole" in known_at_hq(w, "45", "films").objection)
 
     asyncio.run(story())

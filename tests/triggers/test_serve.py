@@ -55,7 +55,8 @@ def _events(local: Local, keys: list[int]) -> list[bytes]:
 
 async def _push(local: Local, values: list[bytes], who: str = f"bss-{CODE}") -> int:
     authority = tls.read_pem(local.home(f"bss-{CODE}") / "authority.crt")
-    own = tls.read(local.home(who) / "bss.crt", local.home(who) / "bss.key")
+    kind = who.partition("-")[0] if "-" in who else "province"
+    own = tls.read(local.home(who) / f"{kind}.crt", local.home(who) / f"{kind}.key")
     channel = build_channel(
         local.address(CODE), tls.channel_credentials(authority, own), tls.Identity("province", CODE)
     )

@@ -61,8 +61,8 @@ def told(lines: str, offer: str = OFFER, rest: str = "") -> str:
         ("when: subway; in: port; where: lac = 1 OR lac = 2", "(lac = 1 OR lac = 2) AND inside('port')", Each()),
         ("when: url_visit; visits: video", "visits('video')", Each()),
         ("when: out_of_province; roams: abroad", "NOT (mcc IN ('460', '461'))", Each()),
-        ("when: out_of_province; roams: out_of_province", "(mcc IN ('460', '461') AND visited_province IS NOT NULL)",
-         Each()),
+        ("when: out_of_province; roams: out_of_province",
+         "(mcc IN ('460', '461') AND visited_province <> tag.province)", Each()),
         ("when: model_hit; model: {name: churn, at_least: 0.8}", "model = 'churn' AND score >= 0.8", Each()),
     ],
 )  # fmt: skip
@@ -105,6 +105,8 @@ def test_every_kind_of_rule_is_written_in_a_few_words(lines: str, condition: str
         ("when: payment; adds_up: {to: 2}; surges: {within: 1h, to: 2}", "adds_up and surges are two rules"),
         ("when: payment; once: day", "unknown key"),
         ("when: payment; lateness: 2d", "must be at most 86400"),
+        ("when: [power_on, call_rejected, payment]; adds_up: {to: 3}",
+         "adds_up counts in one class of events, and these are of service_handling and terminal. Split the rule"),
         ("when: [subway, url_visit]", "it needs consent to internet and to location"),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from liandong.federation.v1 import feed_pb2, uplink_pb2
 
 from common.kernel.consent import Consents
 from common.kernel.erasure import Erasures
+from common.kernel.host_list import HostPart
 from common.kernel.incarnation import Retold
 from common.kernel.order import OrderChange, OrderRecords, PoolChange
 from common.kernel.policy import PolicyDocument, PolicyEvent
@@ -101,6 +102,10 @@ work_orders = st.builds(WorkOrder, names, names, counts, names, st.just("45"), n
 policies = st.builds(PolicyDocument, counts, names)
 policy_events = st.builds(PolicyEvent, counts, names)
 trigger_versions = st.builds(TriggerVersion, counts, names, names, st.lists(names).map(tuple), st.booleans())
+host_parts = st.builds(
+    HostPart, st.text("0123456789abcdef", min_size=64, max_size=64), st.integers(0, 2), st.integers(3, 64),
+    st.binary(min_size=1, max_size=30),
+)  # fmt: skip
 trigger_events = st.builds(TriggerEvent, names, counts, names)
 retold = st.builds(Retold, keys)
 commands = st.builds(WorkOrderCommand, names, states, counts)
@@ -119,7 +124,7 @@ def test_what_goes_up_comes_out_as_it_went_in(value: Any) -> None:
     assert same(codec.read_outbox_entry(entry, "45"), value)
 
 
-@given(st.one_of(blocks(), orders(), stops(), work_orders, commands, policies, trigger_versions, consents(),
+@given(st.one_of(blocks(), orders(), stops(), work_orders, commands, policies, trigger_versions, host_parts, consents(),
                  erasures()))  # fmt: skip
 def test_what_goes_down_comes_out_as_it_went_in(value: Any) -> None:
     entry = feed_pb2.FeedEntry.FromString(codec.feed_entry(value))

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from liandong.federation.v1 import feed_pb2, link_pb2, uplink_pb2
-from liandong.types.v1 import order_pb2, pool_pb2
+from liandong.types.v1 import host_pb2, order_pb2, pool_pb2
 
 PROTO = Path(__file__).parents[2] / "proto"
 GOLDEN = Path(__file__).with_name("golden.txt")
@@ -114,6 +114,12 @@ MESSAGES: dict[str, Any] = {
                 name="scenes", version=3, document="rules: []\n", paused=["data-80", "流量"])),
             feed_pb2.FeedEntry(cursor=7, chain=11, trigger_version=feed_pb2.TriggerVersion(
                 name="national", version=4, withdrawn=True)),
+        ])
+    ),
+    "WatchFeedResponse.host_parts": feed_pb2.WatchFeedResponse(
+        batch=feed_pb2.FeedBatch(entries=[
+            feed_pb2.FeedEntry(cursor=8, chain=12, host_part=host_pb2.HostPart(
+                digest="ab" * 32, number=1, count=3, content=b"\x78\x9c\x00")),
         ])
     ),
     "WatchFeedResponse.progress": feed_pb2.WatchFeedResponse(

@@ -224,6 +224,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
     )
     op.create_table(
+        "host_part",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("parts", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", "number"),
+    )
+    op.create_table(
         "trigger_document",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=40), nullable=False),

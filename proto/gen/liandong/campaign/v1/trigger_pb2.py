@@ -22,41 +22,46 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from liandong.types.v1 import host_pb2 as liandong_dot_types_dot_v1_dot_host__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"liandong/campaign/v1/trigger.proto\x12\x14liandong.campaign.v1\";\n\x14\x41pplyTriggersRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rdocument_yaml\x18\x02 \x01(\t\"M\n\x15\x41pplyTriggersResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange\"P\n\x0eTriggersChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\x0e\n\x06paused\x18\x04 \x03(\t\"\x14\n\x12GetTriggersRequest\"O\n\x13GetTriggersResponse\x12\x38\n\tdocuments\x18\x01 \x03(\x0b\x32%.liandong.campaign.v1.TriggerDocument\"\xa5\x01\n\x0fTriggerDocument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x15\n\rdocument_yaml\x18\x03 \x01(\t\x12\x0e\n\x06paused\x18\x04 \x03(\t\x12\x11\n\twithdrawn\x18\x05 \x01(\x08\x12\x39\n\tprovinces\x18\x06 \x03(\x0b\x32&.liandong.campaign.v1.ProvinceTriggers\"H\n\x10ProvinceTriggers\x12\x10\n\x08province\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tobjection\x18\x03 \x01(\t\"\'\n\x17PauseTriggerRuleRequest\x12\x0c\n\x04rule\x18\x01 \x01(\t\"P\n\x18PauseTriggerRuleResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange\"(\n\x18ResumeTriggerRuleRequest\x12\x0c\n\x04rule\x18\x01 \x01(\t\"Q\n\x19ResumeTriggerRuleResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange\"\'\n\x17WithdrawTriggersRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"P\n\x18WithdrawTriggersResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange2\xba\x04\n\x0eTriggerService\x12h\n\rApplyTriggers\x12*.liandong.campaign.v1.ApplyTriggersRequest\x1a+.liandong.campaign.v1.ApplyTriggersResponse\x12\x62\n\x0bGetTriggers\x12(.liandong.campaign.v1.GetTriggersRequest\x1a).liandong.campaign.v1.GetTriggersResponse\x12q\n\x10PauseTriggerRule\x12-.liandong.campaign.v1.PauseTriggerRuleRequest\x1a..liandong.campaign.v1.PauseTriggerRuleResponse\x12t\n\x11ResumeTriggerRule\x12..liandong.campaign.v1.ResumeTriggerRuleRequest\x1a/.liandong.campaign.v1.ResumeTriggerRuleResponse\x12q\n\x10WithdrawTriggers\x12-.liandong.campaign.v1.WithdrawTriggersRequest\x1a..liandong.campaign.v1.WithdrawTriggersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"liandong/campaign/v1/trigger.proto\x12\x14liandong.campaign.v1\x1a\x1cliandong/types/v1/host.proto\";\n\x14\x41pplyTriggersRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rdocument_yaml\x18\x02 \x01(\t\"M\n\x15\x41pplyTriggersResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange\"?\n\x12PutHostPartRequest\x12)\n\x04part\x18\x01 \x01(\x0b\x32\x1b.liandong.types.v1.HostPart\"\x15\n\x13PutHostPartResponse\"P\n\x0eTriggersChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\x0e\n\x06paused\x18\x04 \x03(\t\"\x14\n\x12GetTriggersRequest\"O\n\x13GetTriggersResponse\x12\x38\n\tdocuments\x18\x01 \x03(\x0b\x32%.liandong.campaign.v1.TriggerDocument\"\xa5\x01\n\x0fTriggerDocument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x15\n\rdocument_yaml\x18\x03 \x01(\t\x12\x0e\n\x06paused\x18\x04 \x03(\t\x12\x11\n\twithdrawn\x18\x05 \x01(\x08\x12\x39\n\tprovinces\x18\x06 \x03(\x0b\x32&.liandong.campaign.v1.ProvinceTriggers\"H\n\x10ProvinceTriggers\x12\x10\n\x08province\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tobjection\x18\x03 \x01(\t\"\'\n\x17PauseTriggerRuleRequest\x12\x0c\n\x04rule\x18\x01 \x01(\t\"P\n\x18PauseTriggerRuleResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange\"(\n\x18ResumeTriggerRuleRequest\x12\x0c\n\x04rule\x18\x01 \x01(\t\"Q\n\x19ResumeTriggerRuleResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange\"\'\n\x17WithdrawTriggersRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"P\n\x18WithdrawTriggersResponse\x12\x34\n\x06\x63hange\x18\x01 \x01(\x0b\x32$.liandong.campaign.v1.TriggersChange2\x9e\x05\n\x0eTriggerService\x12h\n\rApplyTriggers\x12*.liandong.campaign.v1.ApplyTriggersRequest\x1a+.liandong.campaign.v1.ApplyTriggersResponse\x12\x62\n\x0bPutHostPart\x12(.liandong.campaign.v1.PutHostPartRequest\x1a).liandong.campaign.v1.PutHostPartResponse\x12\x62\n\x0bGetTriggers\x12(.liandong.campaign.v1.GetTriggersRequest\x1a).liandong.campaign.v1.GetTriggersResponse\x12q\n\x10PauseTriggerRule\x12-.liandong.campaign.v1.PauseTriggerRuleRequest\x1a..liandong.campaign.v1.PauseTriggerRuleResponse\x12t\n\x11ResumeTriggerRule\x12..liandong.campaign.v1.ResumeTriggerRuleRequest\x1a/.liandong.campaign.v1.ResumeTriggerRuleResponse\x12q\n\x10WithdrawTriggers\x12-.liandong.campaign.v1.WithdrawTriggersRequest\x1a..liandong.campaign.v1.WithdrawTriggersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'liandong.campaign.v1.trigger_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPLYTRIGGERSREQUEST']._serialized_start=60
-  _globals['_APPLYTRIGGERSREQUEST']._serialized_end=119
-  _globals['_APPLYTRIGGERSRESPONSE']._serialized_start=121
-  _globals['_APPLYTRIGGERSRESPONSE']._serialized_end=198
-  _globals['_TRIGGERSCHANGE']._serialized_start=200
-  _globals['_TRIGGERSCHANGE']._serialized_end=280
-  _globals['_GETTRIGGERSREQUEST']._serialized_start=282
-  _globals['_GETTRIGGERSREQUEST']._serialized_end=302
-  _globals['_GETTRIGGERSRESPONSE']._serialized_start=304
-  _globals['_GETTRIGGERSRESPONSE']._serialized_end=383
-  _globals['_TRIGGERDOCUMENT']._serialized_start=386
-  _globals['_TRIGGERDOCUMENT']._serialized_end=551
-  _globals['_PROVINCETRIGGERS']._serialized_start=553
-  _globals['_PROVINCETRIGGERS']._serialized_end=625
-  _globals['_PAUSETRIGGERRULEREQUEST']._serialized_start=627
-  _globals['_PAUSETRIGGERRULEREQUEST']._serialized_end=666
-  _globals['_PAUSETRIGGERRULERESPONSE']._serialized_start=668
-  _globals['_PAUSETRIGGERRULERESPONSE']._serialized_end=748
-  _globals['_RESUMETRIGGERRULEREQUEST']._serialized_start=750
-  _globals['_RESUMETRIGGERRULEREQUEST']._serialized_end=790
-  _globals['_RESUMETRIGGERRULERESPONSE']._serialized_start=792
-  _globals['_RESUMETRIGGERRULERESPONSE']._serialized_end=873
-  _globals['_WITHDRAWTRIGGERSREQUEST']._serialized_start=875
-  _globals['_WITHDRAWTRIGGERSREQUEST']._serialized_end=914
-  _globals['_WITHDRAWTRIGGERSRESPONSE']._serialized_start=916
-  _globals['_WITHDRAWTRIGGERSRESPONSE']._serialized_end=996
-  _globals['_TRIGGERSERVICE']._serialized_start=999
-  _globals['_TRIGGERSERVICE']._serialized_end=1569
+  _globals['_APPLYTRIGGERSREQUEST']._serialized_start=90
+  _globals['_APPLYTRIGGERSREQUEST']._serialized_end=149
+  _globals['_APPLYTRIGGERSRESPONSE']._serialized_start=151
+  _globals['_APPLYTRIGGERSRESPONSE']._serialized_end=228
+  _globals['_PUTHOSTPARTREQUEST']._serialized_start=230
+  _globals['_PUTHOSTPARTREQUEST']._serialized_end=293
+  _globals['_PUTHOSTPARTRESPONSE']._serialized_start=295
+  _globals['_PUTHOSTPARTRESPONSE']._serialized_end=316
+  _globals['_TRIGGERSCHANGE']._serialized_start=318
+  _globals['_TRIGGERSCHANGE']._serialized_end=398
+  _globals['_GETTRIGGERSREQUEST']._serialized_start=400
+  _globals['_GETTRIGGERSREQUEST']._serialized_end=420
+  _globals['_GETTRIGGERSRESPONSE']._serialized_start=422
+  _globals['_GETTRIGGERSRESPONSE']._serialized_end=501
+  _globals['_TRIGGERDOCUMENT']._serialized_start=504
+  _globals['_TRIGGERDOCUMENT']._serialized_end=669
+  _globals['_PROVINCETRIGGERS']._serialized_start=671
+  _globals['_PROVINCETRIGGERS']._serialized_end=743
+  _globals['_PAUSETRIGGERRULEREQUEST']._serialized_start=745
+  _globals['_PAUSETRIGGERRULEREQUEST']._serialized_end=784
+  _globals['_PAUSETRIGGERRULERESPONSE']._serialized_start=786
+  _globals['_PAUSETRIGGERRULERESPONSE']._serialized_end=866
+  _globals['_RESUMETRIGGERRULEREQUEST']._serialized_start=868
+  _globals['_RESUMETRIGGERRULEREQUEST']._serialized_end=908
+  _globals['_RESUMETRIGGERRULERESPONSE']._serialized_start=910
+  _globals['_RESUMETRIGGERRULERESPONSE']._serialized_end=991
+  _globals['_WITHDRAWTRIGGERSREQUEST']._serialized_start=993
+  _globals['_WITHDRAWTRIGGERSREQUEST']._serialized_end=1032
+  _globals['_WITHDRAWTRIGGERSRESPONSE']._serialized_start=1034
+  _globals['_WITHDRAWTRIGGERSRESPONSE']._serialized_end=1114
+  _globals['_TRIGGERSERVICE']._serialized_start=1117
+  _globals['_TRIGGERSERVICE']._serialized_end=1787
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from liandong.types.v1 import host_pb2 as _host_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -19,6 +20,16 @@ class ApplyTriggersResponse(_message.Message):
     CHANGE_FIELD_NUMBER: _ClassVar[int]
     change: TriggersChange
     def __init__(self, change: _Optional[_Union[TriggersChange, _Mapping]] = ...) -> None: ...
+
+class PutHostPartRequest(_message.Message):
+    __slots__ = ("part",)
+    PART_FIELD_NUMBER: _ClassVar[int]
+    part: _host_pb2.HostPart
+    def __init__(self, part: _Optional[_Union[_host_pb2.HostPart, _Mapping]] = ...) -> None: ...
+
+class PutHostPartResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class TriggersChange(_message.Message):
     __slots__ = ("name", "version", "changed", "paused")

@@ -39,6 +39,11 @@ class TriggerServiceStub:
                 request_serializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.ApplyTriggersRequest.SerializeToString,
                 response_deserializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.ApplyTriggersResponse.FromString,
                 _registered_method=True)
+        self.PutHostPart = channel.unary_unary(
+                '/liandong.campaign.v1.TriggerService/PutHostPart',
+                request_serializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.PutHostPartRequest.SerializeToString,
+                response_deserializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.PutHostPartResponse.FromString,
+                _registered_method=True)
         self.GetTriggers = channel.unary_unary(
                 '/liandong.campaign.v1.TriggerService/GetTriggers',
                 request_serializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.GetTriggersRequest.SerializeToString,
@@ -67,6 +72,13 @@ class TriggerServiceServicer:
     def ApplyTriggers(self, request, context):
         """Checks a document and publishes it under its name to every province; the same text again changes nothing.
         Rules that were paused stay so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutHostPart(self, request, context):
+        """Keeps a part of a long list of hosts; a document that names the list by its digest is applied after all its parts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +117,11 @@ def add_TriggerServiceServicer_to_server(servicer, server):
                     servicer.ApplyTriggers,
                     request_deserializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.ApplyTriggersRequest.FromString,
                     response_serializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.ApplyTriggersResponse.SerializeToString,
+            ),
+            'PutHostPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutHostPart,
+                    request_deserializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.PutHostPartRequest.FromString,
+                    response_serializer=liandong_dot_campaign_dot_v1_dot_trigger__pb2.PutHostPartResponse.SerializeToString,
             ),
             'GetTriggers': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTriggers,
@@ -154,6 +171,33 @@ class TriggerService:
             '/liandong.campaign.v1.TriggerService/ApplyTriggers',
             liandong_dot_campaign_dot_v1_dot_trigger__pb2.ApplyTriggersRequest.SerializeToString,
             liandong_dot_campaign_dot_v1_dot_trigger__pb2.ApplyTriggersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutHostPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/liandong.campaign.v1.TriggerService/PutHostPart',
+            liandong_dot_campaign_dot_v1_dot_trigger__pb2.PutHostPartRequest.SerializeToString,
+            liandong_dot_campaign_dot_v1_dot_trigger__pb2.PutHostPartResponse.FromString,
             options,
             channel_credentials,
             insecure,

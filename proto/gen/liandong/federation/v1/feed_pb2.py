@@ -24,55 +24,56 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from liandong.types.v1 import host_pb2 as liandong_dot_types_dot_v1_dot_host__pb2
 from liandong.types.v1 import order_pb2 as liandong_dot_types_dot_v1_dot_order__pb2
 from liandong.types.v1 import reason_pb2 as liandong_dot_types_dot_v1_dot_reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!liandong/federation/v1/feed.proto\x12\x16liandong.federation.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dliandong/types/v1/order.proto\x1a\x1eliandong/types/v1/reason.proto\"\xb4\x01\n\x10WatchFeedRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12,\n\x05topic\x18\x02 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x14\n\x0c\x61\x66ter_cursor\x18\x04 \x01(\x04\x12/\n\x0cmax_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63hain\x18\x06 \x01(\x04\"\xbe\x01\n\x11WatchFeedResponse\x12\x32\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32!.liandong.federation.v1.FeedBatchH\x00\x12\x38\n\x08progress\x18\x02 \x01(\x0b\x32$.liandong.federation.v1.FeedProgressH\x00\x12\x32\n\x05reset\x18\x03 \x01(\x0b\x32!.liandong.federation.v1.FeedResetH\x00\x42\x07\n\x05\x65vent\"?\n\tFeedBatch\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.liandong.federation.v1.FeedEntry\"T\n\x0c\x46\x65\x65\x64Progress\x12\x13\n\x0bhead_cursor\x18\x01 \x01(\x04\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\tFeedReset\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x17\n\x0fsnapshot_cursor\x18\x02 \x01(\x04\x12\x18\n\x10snapshot_entries\x18\x03 \x01(\x04\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\"\xb2\x04\n\tFeedEntry\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x04\x12\x37\n\nwork_order\x18\x02 \x01(\x0b\x32!.liandong.federation.v1.WorkOrderH\x00\x12\x37\n\ntask_block\x18\x03 \x01(\x0b\x32!.liandong.federation.v1.TaskBlockH\x00\x12;\n\x07\x63ommand\x18\x04 \x01(\x0b\x32(.liandong.federation.v1.WorkOrderCommandH\x00\x12\x32\n\x05stops\x18\x05 \x01(\x0b\x32!.liandong.federation.v1.StopBlockH\x00\x12/\n\x06orders\x18\x06 \x01(\x0b\x32\x1d.liandong.types.v1.OrderBlockH\x00\x12\x30\n\x06policy\x18\x08 \x01(\x0b\x32\x1e.liandong.federation.v1.PolicyH\x00\x12\x38\n\x08\x63onsents\x18\t \x01(\x0b\x32$.liandong.federation.v1.ConsentBlockH\x00\x12\x38\n\x08\x65rasures\x18\n \x01(\x0b\x32$.liandong.federation.v1.ErasureBlockH\x00\x12\x41\n\x0ftrigger_version\x18\x0b \x01(\x0b\x32&.liandong.federation.v1.TriggerVersionH\x00\x12\r\n\x05\x63hain\x18\x07 \x01(\x04\x42\t\n\x07payload\"\x86\x01\n\x11\x43ommitFeedRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12,\n\x05topic\x18\x02 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x16\n\x0ethrough_cursor\x18\x04 \x01(\x04\x12\r\n\x05\x63hain\x18\x05 \x01(\x04\".\n\x12\x43ommitFeedResponse\x12\x18\n\x10\x63ommitted_cursor\x18\x01 \x01(\x04\"\xde\x02\n\tWorkOrder\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61mpaign\x18\x02 \x01(\t\x12\x0c\n\x04wave\x18\x03 \x01(\r\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\t\x12\r\n\x05offer\x18\x05 \x01(\t\x12\x10\n\x08start_at\x18\x06 \x01(\r\x12\x0e\n\x06\x65nd_at\x18\x07 \x01(\r\x12\x10\n\x08priority\x18\x08 \x01(\r\x12\x12\n\ntask_count\x18\t \x01(\r\x12\x35\n\x05state\x18\n \x01(\x0e\x32&.liandong.federation.v1.WorkOrderState\x12\x0f\n\x07version\x18\x0b \x01(\r\x12\x14\n\x0cproduct_line\x18\x0c \x01(\t\x12\x0f\n\x07service\x18\r \x01(\x08\x12\x0e\n\x06leased\x18\x0e \x01(\x08\x12\x13\n\x0bincarnation\x18\x0f \x01(\x04\x12\x0f\n\x07purpose\x18\x10 \x01(\t\x12\x16\n\x0epolicy_version\x18\x11 \x01(\r\"\xb0\x01\n\tTaskBlock\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\x1d\n\x15subscriber_key_deltas\x18\x03 \x03(\x04\x12\r\n\x05texts\x18\x04 \x03(\t\x12\x11\n\ttext_refs\x18\x05 \x03(\r\x12\x0e\n\x06states\x18\x06 \x03(\r\x12.\n\x07reasons\x18\x07 \x03(\x0e\x32\x1d.liandong.types.v1.TaskReason\"n\n\x10WorkOrderCommand\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.liandong.federation.v1.WorkOrderState\x12\x0f\n\x07version\x18\x03 \x01(\r\"{\n\tStopBlock\x12\x17\n\x0fsubscriber_keys\x18\x01 \x03(\x03\x12\x0e\n\x06lifted\x18\x02 \x03(\x08\x12\x12\n\nstopped_at\x18\x03 \x03(\r\x12\x31\n\x06scopes\x18\x04 \x03(\x0e\x32!.liandong.federation.v1.StopScope\"+\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\"\x9b\x01\n\x0c\x43onsentBlock\x12\x17\n\x0fsubscriber_keys\x18\x01 \x03(\x03\x12\x10\n\x08purposes\x18\x02 \x03(\t\x12\x14\n\x0cpurpose_refs\x18\x03 \x03(\r\x12\x11\n\tevidences\x18\x04 \x03(\t\x12\x10\n\x08given_at\x18\x05 \x03(\r\x12\x12\n\nexpires_at\x18\x06 \x03(\r\x12\x11\n\twithdrawn\x18\x07 \x03(\x08\"J\n\x0c\x45rasureBlock\x12\x17\n\x0fsubscriber_keys\x18\x01 \x03(\x03\x12\x11\n\terased_at\x18\x02 \x03(\r\x12\x0e\n\x06lifted\x18\x03 \x03(\x08\"d\n\x0eTriggerVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0e\n\x06paused\x18\x04 \x03(\t\x12\x11\n\twithdrawn\x18\x05 \x01(\x08*Z\n\x05Topic\x12\x15\n\x11TOPIC_UNSPECIFIED\x10\x00\x12\x11\n\rTOPIC_CONTROL\x10\x01\x12\x15\n\x11TOPIC_WORK_ORDERS\x10\x02\x12\x10\n\x0cTOPIC_ORDERS\x10\x03*\xea\x01\n\x0eWorkOrderState\x12 \n\x1cWORK_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WORK_ORDER_STATE_ISSUED\x10\x01\x12\x1d\n\x19WORK_ORDER_STATE_ACCEPTED\x10\x02\x12\x1d\n\x19WORK_ORDER_STATE_REJECTED\x10\x03\x12\x1b\n\x17WORK_ORDER_STATE_PAUSED\x10\x04\x12\x1e\n\x1aWORK_ORDER_STATE_CANCELLED\x10\x05\x12\x1e\n\x1aWORK_ORDER_STATE_COMPLETED\x10\x06*\xe2\x01\n\tStopScope\x12\x1a\n\x16STOP_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12STOP_SCOPE_REFUSED\x10\x01\x12\x18\n\x14STOP_SCOPE_BLACKLIST\x10\x02\x12\x16\n\x12STOP_SCOPE_MESSAGE\x10\x10\x12\x13\n\x0fSTOP_SCOPE_PUSH\x10\x11\x12\x13\n\x0fSTOP_SCOPE_CALL\x10\x12\x12\x14\n\x10STOP_SCOPE_EMAIL\x10\x13\x12\x18\n\x14STOP_SCOPE_IN_PERSON\x10\x14\x12\x15\n\x11STOP_SCOPE_IN_APP\x10\x15\x32\xd6\x01\n\x0b\x46\x65\x65\x64Service\x12\x62\n\tWatchFeed\x12(.liandong.federation.v1.WatchFeedRequest\x1a).liandong.federation.v1.WatchFeedResponse0\x01\x12\x63\n\nCommitFeed\x12).liandong.federation.v1.CommitFeedRequest\x1a*.liandong.federation.v1.CommitFeedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!liandong/federation/v1/feed.proto\x12\x16liandong.federation.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cliandong/types/v1/host.proto\x1a\x1dliandong/types/v1/order.proto\x1a\x1eliandong/types/v1/reason.proto\"\xb4\x01\n\x10WatchFeedRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12,\n\x05topic\x18\x02 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x14\n\x0c\x61\x66ter_cursor\x18\x04 \x01(\x04\x12/\n\x0cmax_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63hain\x18\x06 \x01(\x04\"\xbe\x01\n\x11WatchFeedResponse\x12\x32\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32!.liandong.federation.v1.FeedBatchH\x00\x12\x38\n\x08progress\x18\x02 \x01(\x0b\x32$.liandong.federation.v1.FeedProgressH\x00\x12\x32\n\x05reset\x18\x03 \x01(\x0b\x32!.liandong.federation.v1.FeedResetH\x00\x42\x07\n\x05\x65vent\"?\n\tFeedBatch\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.liandong.federation.v1.FeedEntry\"T\n\x0c\x46\x65\x65\x64Progress\x12\x13\n\x0bhead_cursor\x18\x01 \x01(\x04\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\tFeedReset\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x17\n\x0fsnapshot_cursor\x18\x02 \x01(\x04\x12\x18\n\x10snapshot_entries\x18\x03 \x01(\x04\x12\r\n\x05\x63hain\x18\x04 \x01(\x04\"\xe4\x04\n\tFeedEntry\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x04\x12\x37\n\nwork_order\x18\x02 \x01(\x0b\x32!.liandong.federation.v1.WorkOrderH\x00\x12\x37\n\ntask_block\x18\x03 \x01(\x0b\x32!.liandong.federation.v1.TaskBlockH\x00\x12;\n\x07\x63ommand\x18\x04 \x01(\x0b\x32(.liandong.federation.v1.WorkOrderCommandH\x00\x12\x32\n\x05stops\x18\x05 \x01(\x0b\x32!.liandong.federation.v1.StopBlockH\x00\x12/\n\x06orders\x18\x06 \x01(\x0b\x32\x1d.liandong.types.v1.OrderBlockH\x00\x12\x30\n\x06policy\x18\x08 \x01(\x0b\x32\x1e.liandong.federation.v1.PolicyH\x00\x12\x38\n\x08\x63onsents\x18\t \x01(\x0b\x32$.liandong.federation.v1.ConsentBlockH\x00\x12\x38\n\x08\x65rasures\x18\n \x01(\x0b\x32$.liandong.federation.v1.ErasureBlockH\x00\x12\x41\n\x0ftrigger_version\x18\x0b \x01(\x0b\x32&.liandong.federation.v1.TriggerVersionH\x00\x12\x30\n\thost_part\x18\x0c \x01(\x0b\x32\x1b.liandong.types.v1.HostPartH\x00\x12\r\n\x05\x63hain\x18\x07 \x01(\x04\x42\t\n\x07payload\"\x86\x01\n\x11\x43ommitFeedRequest\x12\r\n\x05\x66\x65nce\x18\x01 \x01(\x04\x12,\n\x05topic\x18\x02 \x01(\x0e\x32\x1d.liandong.federation.v1.Topic\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x16\n\x0ethrough_cursor\x18\x04 \x01(\x04\x12\r\n\x05\x63hain\x18\x05 \x01(\x04\".\n\x12\x43ommitFeedResponse\x12\x18\n\x10\x63ommitted_cursor\x18\x01 \x01(\x04\"\xde\x02\n\tWorkOrder\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61mpaign\x18\x02 \x01(\t\x12\x0c\n\x04wave\x18\x03 \x01(\r\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\t\x12\r\n\x05offer\x18\x05 \x01(\t\x12\x10\n\x08start_at\x18\x06 \x01(\r\x12\x0e\n\x06\x65nd_at\x18\x07 \x01(\r\x12\x10\n\x08priority\x18\x08 \x01(\r\x12\x12\n\ntask_count\x18\t \x01(\r\x12\x35\n\x05state\x18\n \x01(\x0e\x32&.liandong.federation.v1.WorkOrderState\x12\x0f\n\x07version\x18\x0b \x01(\r\x12\x14\n\x0cproduct_line\x18\x0c \x01(\t\x12\x0f\n\x07service\x18\r \x01(\x08\x12\x0e\n\x06leased\x18\x0e \x01(\x08\x12\x13\n\x0bincarnation\x18\x0f \x01(\x04\x12\x0f\n\x07purpose\x18\x10 \x01(\t\x12\x16\n\x0epolicy_version\x18\x11 \x01(\r\"\xb0\x01\n\tTaskBlock\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\x1d\n\x15subscriber_key_deltas\x18\x03 \x03(\x04\x12\r\n\x05texts\x18\x04 \x03(\t\x12\x11\n\ttext_refs\x18\x05 \x03(\r\x12\x0e\n\x06states\x18\x06 \x03(\r\x12.\n\x07reasons\x18\x07 \x03(\x0e\x32\x1d.liandong.types.v1.TaskReason\"n\n\x10WorkOrderCommand\x12\x12\n\nwork_order\x18\x01 \x01(\t\x12\x35\n\x05state\x18\x02 \x01(\x0e\x32&.liandong.federation.v1.WorkOrderState\x12\x0f\n\x07version\x18\x03 \x01(\r\"{\n\tStopBlock\x12\x17\n\x0fsubscriber_keys\x18\x01 \x03(\x03\x12\x0e\n\x06lifted\x18\x02 \x03(\x08\x12\x12\n\nstopped_at\x18\x03 \x03(\r\x12\x31\n\x06scopes\x18\x04 \x03(\x0e\x32!.liandong.federation.v1.StopScope\"+\n\x06Policy\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\"\x9b\x01\n\x0c\x43onsentBlock\x12\x17\n\x0fsubscriber_keys\x18\x01 \x03(\x03\x12\x10\n\x08purposes\x18\x02 \x03(\t\x12\x14\n\x0cpurpose_refs\x18\x03 \x03(\r\x12\x11\n\tevidences\x18\x04 \x03(\t\x12\x10\n\x08given_at\x18\x05 \x03(\r\x12\x12\n\nexpires_at\x18\x06 \x03(\r\x12\x11\n\twithdrawn\x18\x07 \x03(\x08\"J\n\x0c\x45rasureBlock\x12\x17\n\x0fsubscriber_keys\x18\x01 \x03(\x03\x12\x11\n\terased_at\x18\x02 \x03(\r\x12\x0e\n\x06lifted\x18\x03 \x03(\x08\"d\n\x0eTriggerVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0e\n\x06paused\x18\x04 \x03(\t\x12\x11\n\twithdrawn\x18\x05 \x01(\x08*Z\n\x05Topic\x12\x15\n\x11TOPIC_UNSPECIFIED\x10\x00\x12\x11\n\rTOPIC_CONTROL\x10\x01\x12\x15\n\x11TOPIC_WORK_ORDERS\x10\x02\x12\x10\n\x0cTOPIC_ORDERS\x10\x03*\xea\x01\n\x0eWorkOrderState\x12 \n\x1cWORK_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WORK_ORDER_STATE_ISSUED\x10\x01\x12\x1d\n\x19WORK_ORDER_STATE_ACCEPTED\x10\x02\x12\x1d\n\x19WORK_ORDER_STATE_REJECTED\x10\x03\x12\x1b\n\x17WORK_ORDER_STATE_PAUSED\x10\x04\x12\x1e\n\x1aWORK_ORDER_STATE_CANCELLED\x10\x05\x12\x1e\n\x1aWORK_ORDER_STATE_COMPLETED\x10\x06*\xe2\x01\n\tStopScope\x12\x1a\n\x16STOP_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12STOP_SCOPE_REFUSED\x10\x01\x12\x18\n\x14STOP_SCOPE_BLACKLIST\x10\x02\x12\x16\n\x12STOP_SCOPE_MESSAGE\x10\x10\x12\x13\n\x0fSTOP_SCOPE_PUSH\x10\x11\x12\x13\n\x0fSTOP_SCOPE_CALL\x10\x12\x12\x14\n\x10STOP_SCOPE_EMAIL\x10\x13\x12\x18\n\x14STOP_SCOPE_IN_PERSON\x10\x14\x12\x15\n\x11STOP_SCOPE_IN_APP\x10\x15\x32\xd6\x01\n\x0b\x46\x65\x65\x64Service\x12\x62\n\tWatchFeed\x12(.liandong.federation.v1.WatchFeedRequest\x1a).liandong.federation.v1.WatchFeedResponse0\x01\x12\x63\n\nCommitFeed\x12).liandong.federation.v1.CommitFeedRequest\x1a*.liandong.federation.v1.CommitFeedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'liandong.federation.v1.feed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOPIC']._serialized_start=2710
-  _globals['_TOPIC']._serialized_end=2800
-  _globals['_WORKORDERSTATE']._serialized_start=2803
-  _globals['_WORKORDERSTATE']._serialized_end=3037
-  _globals['_STOPSCOPE']._serialized_start=3040
-  _globals['_STOPSCOPE']._serialized_end=3266
-  _globals['_WATCHFEEDREQUEST']._serialized_start=190
-  _globals['_WATCHFEEDREQUEST']._serialized_end=370
-  _globals['_WATCHFEEDRESPONSE']._serialized_start=373
-  _globals['_WATCHFEEDRESPONSE']._serialized_end=563
-  _globals['_FEEDBATCH']._serialized_start=565
-  _globals['_FEEDBATCH']._serialized_end=628
-  _globals['_FEEDPROGRESS']._serialized_start=630
-  _globals['_FEEDPROGRESS']._serialized_end=714
-  _globals['_FEEDRESET']._serialized_start=716
-  _globals['_FEEDRESET']._serialized_end=808
-  _globals['_FEEDENTRY']._serialized_start=811
-  _globals['_FEEDENTRY']._serialized_end=1373
-  _globals['_COMMITFEEDREQUEST']._serialized_start=1376
-  _globals['_COMMITFEEDREQUEST']._serialized_end=1510
-  _globals['_COMMITFEEDRESPONSE']._serialized_start=1512
-  _globals['_COMMITFEEDRESPONSE']._serialized_end=1558
-  _globals['_WORKORDER']._serialized_start=1561
-  _globals['_WORKORDER']._serialized_end=1911
-  _globals['_TASKBLOCK']._serialized_start=1914
-  _globals['_TASKBLOCK']._serialized_end=2090
-  _globals['_WORKORDERCOMMAND']._serialized_start=2092
-  _globals['_WORKORDERCOMMAND']._serialized_end=2202
-  _globals['_STOPBLOCK']._serialized_start=2204
-  _globals['_STOPBLOCK']._serialized_end=2327
-  _globals['_POLICY']._serialized_start=2329
-  _globals['_POLICY']._serialized_end=2372
-  _globals['_CONSENTBLOCK']._serialized_start=2375
-  _globals['_CONSENTBLOCK']._serialized_end=2530
-  _globals['_ERASUREBLOCK']._serialized_start=2532
-  _globals['_ERASUREBLOCK']._serialized_end=2606
-  _globals['_TRIGGERVERSION']._serialized_start=2608
-  _globals['_TRIGGERVERSION']._serialized_end=2708
-  _globals['_FEEDSERVICE']._serialized_start=3269
-  _globals['_FEEDSERVICE']._serialized_end=3483
+  _globals['_TOPIC']._serialized_start=2790
+  _globals['_TOPIC']._serialized_end=2880
+  _globals['_WORKORDERSTATE']._serialized_start=2883
+  _globals['_WORKORDERSTATE']._serialized_end=3117
+  _globals['_STOPSCOPE']._serialized_start=3120
+  _globals['_STOPSCOPE']._serialized_end=3346
+  _globals['_WATCHFEEDREQUEST']._serialized_start=220
+  _globals['_WATCHFEEDREQUEST']._serialized_end=400
+  _globals['_WATCHFEEDRESPONSE']._serialized_start=403
+  _globals['_WATCHFEEDRESPONSE']._serialized_end=593
+  _globals['_FEEDBATCH']._serialized_start=595
+  _globals['_FEEDBATCH']._serialized_end=658
+  _globals['_FEEDPROGRESS']._serialized_start=660
+  _globals['_FEEDPROGRESS']._serialized_end=744
+  _globals['_FEEDRESET']._serialized_start=746
+  _globals['_FEEDRESET']._serialized_end=838
+  _globals['_FEEDENTRY']._serialized_start=841
+  _globals['_FEEDENTRY']._serialized_end=1453
+  _globals['_COMMITFEEDREQUEST']._serialized_start=1456
+  _globals['_COMMITFEEDREQUEST']._serialized_end=1590
+  _globals['_COMMITFEEDRESPONSE']._serialized_start=1592
+  _globals['_COMMITFEEDRESPONSE']._serialized_end=1638
+  _globals['_WORKORDER']._serialized_start=1641
+  _globals['_WORKORDER']._serialized_end=1991
+  _globals['_TASKBLOCK']._serialized_start=1994
+  _globals['_TASKBLOCK']._serialized_end=2170
+  _globals['_WORKORDERCOMMAND']._serialized_start=2172
+  _globals['_WORKORDERCOMMAND']._serialized_end=2282
+  _globals['_STOPBLOCK']._serialized_start=2284
+  _globals['_STOPBLOCK']._serialized_end=2407
+  _globals['_POLICY']._serialized_start=2409
+  _globals['_POLICY']._serialized_end=2452
+  _globals['_CONSENTBLOCK']._serialized_start=2455
+  _globals['_CONSENTBLOCK']._serialized_end=2610
+  _globals['_ERASUREBLOCK']._serialized_start=2612
+  _globals['_ERASUREBLOCK']._serialized_end=2686
+  _globals['_TRIGGERVERSION']._serialized_start=2688
+  _globals['_TRIGGERVERSION']._serialized_end=2788
+  _globals['_FEEDSERVICE']._serialized_start=3349
+  _globals['_FEEDSERVICE']._serialized_end=3563
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from liandong.types.v1 import host_pb2 as _host_pb2
 from liandong.types.v1 import order_pb2 as _order_pb2
 from liandong.types.v1 import reason_pb2 as _reason_pb2
 from google.protobuf.internal import containers as _containers
@@ -115,7 +116,7 @@ class FeedReset(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., snapshot_cursor: _Optional[int] = ..., snapshot_entries: _Optional[int] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class FeedEntry(_message.Message):
-    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders", "policy", "consents", "erasures", "trigger_version", "chain")
+    __slots__ = ("cursor", "work_order", "task_block", "command", "stops", "orders", "policy", "consents", "erasures", "trigger_version", "host_part", "chain")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     WORK_ORDER_FIELD_NUMBER: _ClassVar[int]
     TASK_BLOCK_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +127,7 @@ class FeedEntry(_message.Message):
     CONSENTS_FIELD_NUMBER: _ClassVar[int]
     ERASURES_FIELD_NUMBER: _ClassVar[int]
     TRIGGER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOST_PART_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     cursor: int
     work_order: WorkOrder
@@ -137,8 +139,9 @@ class FeedEntry(_message.Message):
     consents: ConsentBlock
     erasures: ErasureBlock
     trigger_version: TriggerVersion
+    host_part: _host_pb2.HostPart
     chain: int
-    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., consents: _Optional[_Union[ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[ErasureBlock, _Mapping]] = ..., trigger_version: _Optional[_Union[TriggerVersion, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
+    def __init__(self, cursor: _Optional[int] = ..., work_order: _Optional[_Union[WorkOrder, _Mapping]] = ..., task_block: _Optional[_Union[TaskBlock, _Mapping]] = ..., command: _Optional[_Union[WorkOrderCommand, _Mapping]] = ..., stops: _Optional[_Union[StopBlock, _Mapping]] = ..., orders: _Optional[_Union[_order_pb2.OrderBlock, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., consents: _Optional[_Union[ConsentBlock, _Mapping]] = ..., erasures: _Optional[_Union[ErasureBlock, _Mapping]] = ..., trigger_version: _Optional[_Union[TriggerVersion, _Mapping]] = ..., host_part: _Optional[_Union[_host_pb2.HostPart, _Mapping]] = ..., chain: _Optional[int] = ...) -> None: ...
 
 class CommitFeedRequest(_message.Message):
     __slots__ = ("fence", "topic", "epoch", "through_cursor", "chain")

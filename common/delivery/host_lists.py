@@ -1,0 +1,58 @@
+"""Long lists of hosts that trigger documents name by digest, in the parts they came in. Nothing of one ever changes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from common.delivery.tables import host_part as table
+from common.kernel.host_list import HostPart, names_in
+from common.rules.trigger_document import TriggerDocument
+from common.runtime import bulk
+
+_PLACES = select(table.c.number, table.c.parts).where(table.c.digest == bindparam("of")).order_by(table.c.number)
+_CONTENTS = select(table.c.content).where(table.c.digest == bindparam("of")).order_by(table.c.number)
+_PART = select(table).where(table.c.digest == bindparam("of"), table.c.number == bindparam("at"))
+_COUNT = select(func.count()).select_from(table)
+
+
+def keep(connection: Connection, part: HostPart) -> None:
+    columns: dict[str, bulk.Column] = {
+        "digest": [part.digest],
+        "number": [part.number],
+        "parts": [part.count],
+        "content": [part.content],
+    }
+    bulk.insert_new(connection, table, columns)
+
+
+def places(connection: Connection, digest: str) -> list[int]:
+    """The numbers of its parts; none where it is not here whole."""
+    found = connection.execute(_PLACES, {"of": digest}).all()
+    whole = bool(found) and [row.number for row in found] == list(range(found[0].parts))
+    return [row.number for row in found] if whole else []
+
+
+def part(connection: Connection, digest: str, number: int) -> HostPart | None:
+    row = connection.execute(_PART, {"of": digest, "at": number}).one_or_none()
+    return None if row is None else HostPart(row.digest, row.number, row.parts, bytes(row.content))
+
+
+def lacking(connection: Connection, digests: Iterable[str]) -> list[str]:
+    return sorted(digest for digest in set(digests) if not places(connection, digest))
+
+
+def of(connection: Connection, document: TriggerDocument) -> dict[str, Collection[str]]:
+    """The document's lists by name, as far as they are here whole."""
+    found: dict[str, Collection[str]] = dict(document.host_lists)
+    for name, digest in document.digests.items():
+        if places(connection, digest):
+            contents = [bytes(row.content) for row in connection.execute(_CONTENTS, {"of": digest})]
+            found[name] = names_in(digest, contents)
+    return found
+
+
+def count(connection: Connection) -> int:
+    """Parts here; it only grows."""
+    return int(connection.execute(_COUNT).scalar_one())

@@ -1,0 +1,191 @@
+"""The forecast's own reader of events: it keeps what people used, and tells once a month whose allowance will not do.
+
+Whom it is about to tell of is in the checkpoint before anything is told, with the very events: told again after a crash
+they are the same events, and told never they are told at the next start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.kernel.columns import Keys
+from common.kernel.event import ABSENT, Millis
+from province.triggers.checkpoint import Checkpoint, Checkpoints, KeptRule
+from province.triggers.forecast import DAYS_MIN, NAME, Model, forecast, learn
+from province.triggers.run import run_of
+from province.triggers.source import Source
+from province.triggers.usage import Amounts, PersonMonths, Usage, joined
+
+WAIT_SECONDS = 0.5
+FIRST_SECONDS = 10.0
+"""After a start, so that what came meanwhile is read before anybody is told of."""
+BEHIND_MAX = 100_000
+"""Messages: further behind, what is known is too old to tell."""
+RETRY_SECONDS = 5.0
+_FORM = "usage 1"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """Whose allowance will not last the month. Aligned columns."""
+
+    keys: Keys
+    months: NDArray[np.int32]
+    at: Millis
+    scores: Amounts
+    ratios: Amounts
+    versions: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+NONE = Hits(
+    np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0),
+    np.zeros(0, dtype="U16"),
+)  # fmt: skip
+Tell = Callable[[Hits], bool]
+"""Durable when it answers True; False where it cannot be told just now. Telling again changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    at_least: float
+    """Of the score: who is below is not told of."""
+    refresh_seconds: float
+    first_seconds: float = FIRST_SECONDS
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    usage: Usage = field(default_factory=Usage)
+    next: int | None = None
+    pending: Hits = NONE
+
+
+class Forecaster:
+    """One thread's. Partitions come and go as the source says."""
+
+    def __init__(self, source: Source, checkpoints: Checkpoints, tell: Tell, terms: Terms) -> None:
+        self._source, self._checkpoints, self._tell, self._terms = source, checkpoints, tell, terms
+        self._held: dict[str, _Held] = {}
+        self._due = time.monotonic() + terms.first_seconds
+
+    def run(self, told: threading.Event) -> None:
+        """Until `told`; then what is held is kept."""
+        while not told.is_set():
+            taken = self.turn()
+            if time.monotonic() >= self._due and taken + sum(self._source.lag().values()) <= BEHIND_MAX:
+                done = self.refresh()
+                self._due = time.monotonic() + (self._terms.refresh_seconds if done else RETRY_SECONDS)
+        self.close()
+
+    def once(self) -> bool:
+        """Read all there is, and refresh; False where not everybody was told of."""
+        until = time.monotonic() + self._terms.first_seconds
+        while self.turn() or sum(self._source.lag(sure=True).values()) or self._waits(until):
+            pass
+        done = self.refresh()
+        self.close()
+        return done
+
+    def turn(self, wait_seconds: float = WAIT_SECONDS) -> int:
+        """One poll; how many messages it brought."""
+        stretches = self._source.poll(self, wait_seconds)
+        for stretch in stretches:
+            held = self._held.get(stretch.partition)
+            if held is None or (held.next is not None and stretch.next <= held.next):
+                continue
+            new = stretch if held.next is None else stretch.since(held.next)
+            held.usage.take(run_of(new.decoded().events, held.usage.newest))
+            held.next = new.next
+        return sum(map(len, stretches))
+
+    def refresh(self) -> bool:
+        """Learn, score everybody in batches, keep it all, and tell; False where not everybody was told of."""
+        begun = time.monotonic()
+        models: dict[int, Model | None] = {}
+        for name, held in self._held.items():
+            held.pending = _joined(held.pending, self._hits(held.usage, models))
+            self._save(name, held)
+        told = [self._told(held) for held in self._held.values()]
+        log.info("forecast of %d partitions in %.1f s", len(told), time.monotonic() - begun)
+        return all(told)
+
+    def close(self) -> None:
+        self._source.close(self)
+
+    def assigned(self, partition: str) -> int | None:
+        kept = self._checkpoints.load(partition)
+        self._held[partition] = held = _Held()
+        rules = [rule for rule in kept.rules if rule.counted == _FORM] if kept else []
+        if kept is not None and rules:
+            columns = rules[0].columns
+            held.usage, held.next = Usage.restored(kept.newest, columns), kept.next
+            held.pending = Hits(**{each.name: columns[f"pending.{each.name}"] for each in fields(Hits)})
+        return held.next
+
+    def revoked(self, partition: str) -> None:
+        held = self._held.pop(partition, None)
+        if held is not None:
+            self._save(partition, held)
+
+    def lost(self, partition: str) -> None:
+        self._held.pop(partition, None)
+
+    def _waits(self, until: float) -> bool:
+        """A group takes its time to say which partitions are whose."""
+        return not self._held and time.monotonic() < until
+
+    def _hits(self, usage: Usage, models: dict[int, Model | None]) -> Hits:
+        if usage.newest == ABSENT or usage.days_done < DAYS_MIN:
+            return NONE
+        model = self._model(usage.days_done, models)
+        if model is None:
+            return NONE
+        return _joined(NONE, *(self._chosen(usage, model, some) for some in usage.now()))
+
+    def _chosen(self, usage: Usage, model: Model, some: PersonMonths) -> Hits:
+        """Who has used all of it already is for rules over what was used to tell."""
+        said = forecast(model, some)
+        lasts = some.days.sum(axis=1, dtype=np.float64) < some.allowances
+        rows = np.flatnonzero((said.scores >= self._terms.at_least) & lasts & ~usage.told(some.keys))
+        usage.tell(some.keys[rows])
+        at, version = np.full(len(rows), usage.newest), np.full(len(rows), model.version, dtype="U16")
+        return Hits(some.keys[rows], some.months[rows], at, said.scores[rows], said.ratios[rows], version)
+
+    def _model(self, days_done: int, models: dict[int, Model | None]) -> Model | None:
+        """From what every partition here has of past months."""
+        if days_done not in models:
+            models[days_done] = learn(joined([held.usage.past for held in self._held.values()]), days_done)
+        return models[days_done]
+
+    def _save(self, name: str, held: _Held) -> None:
+        if held.next is None:
+            return
+        pending: Mapping[str, NDArray[Any]] = {
+            f"pending.{each.name}": getattr(held.pending, each.name) for each in fields(Hits)
+        }
+        kept = KeptRule(NAME, _FORM, {}, {**held.usage.columns(), **pending})
+        self._checkpoints.save(Checkpoint(name, held.next, held.usage.newest, {}, (kept,)))
+        self._source.kept(name, held.next)
+
+    def _told(self, held: _Held) -> bool:
+        if len(held.pending) and not self._tell(held.pending):
+            return False
+        held.pending = NONE
+        return True
+
+
+def _joined(*parts: Hits) -> Hits:
+    return Hits(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Hits)))

@@ -1,0 +1,98 @@
+"""A store that came back from an old backup makes nobody contacted too often and nothing counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deploy.local.federation import HQ, NODES, PROVINCES
+from tests.faults.backups import back_up, put_back
+from tests.faults.conftest import Stores
+from tests.faults.end_state import Evidence
+from tests.faults.points import points
+from tests.faults.world import Federation
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+WORK_SECONDS = 0.5
+"""Into a campaign: then some of it is done."""
+FENCE_SECONDS_MAX = 20.0
+FENCE_DAYS = 8
+"""Longer than the longest window of the policy."""
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("victims", [("45",), (HQ,), (HQ, *PROVINCES)], ids="-".join)
+def test_a_stale_store_is_noticed_and_fenced(
+    victims: tuple[str, ...], store: str, stores: Stores, runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    federation = Federation(tmp_path, seed=31, stores=stores(store))
+
+    async def noticed() -> bool:
+        return all(federation.query(node, "SELECT number FROM incarnation")[0][0] > 1 for node in victims)
+
+    def deaths(node: str) -> tuple[str, ...]:
+        more = (*points("reset"), *points("half_cut")) if node == HQ else ()
+        return points("restore") + more
+
+    async def trial() -> None:
+        await federation.open()
+        await federation.campaign()
+        for node in victims:
+            await back_up(federation, node)
+        remembered = list(federation.approved)
+        await federation.campaign()
+        if victims == (HQ,):
+            await _die_cutting(federation)
+        else:
+            await federation.begin()
+            await asyncio.sleep(WORK_SECONDS)
+            federation.processes.arm(HQ, dict.fromkeys(points("reset"), 1))
+            federation.processes.kill(HQ)
+        await put_back(federation, {node: deaths(node) for node in victims})
+        await federation.until("the fences to rise", FENCE_SECONDS_MAX, noticed)
+        await federation.quiet()
+        if HQ in victims:
+            federation.approved = remembered
+        if set(NODES) == set(victims):
+            # Campaigns as well as what provinces asked for on their own account, lent contacts or not.
+            federation.forgotten = {2, 3}
+        federation.step_to(federation.day + FENCE_DAYS)
+        await federation.campaign()
+        await federation.wind_up()
+
+    try:
+        runner.run(trial())
+    finally:
+        runner.run(federation.close())
+    assert federation.processes.crashed == []
+    wrong = Evidence(federation).wrong()
+    assert wrong == [], "\n".join(wrong)
+    for node in victims:
+        assert federation.processes.points_hit(node) >= set(points("restore"))
+    assert federation.processes.points_hit(HQ) >= set(points("reset"))
+    if victims == (HQ,):
+        assert federation.processes.points_hit(HQ) >= set(points("half_cut"))
+
+
+async def _die_cutting(federation: Federation) -> None:
+    """HQ stands still before it commits the first tasks of the next campaign, and dies when provinces have the rest.
+
+    So they hold work orders without tasks, of which an HQ that is put back knows nothing, and which it ends half cut.
+    """
+    await federation.processes.stop([HQ])
+    await federation.start(HQ, hangs_at="planner.issue.before_commit")
+    name = f"c{federation.day + 1:02d}"
+    beginning = asyncio.create_task(federation.begin())
+
+    async def told() -> bool:
+        held = "SELECT 1 FROM work_order WHERE campaign = :name"
+        return all(federation.query(code, held, name=name) for code in PROVINCES)
+
+    try:
+        await federation.until("the provinces to hold work orders", FENCE_SECONDS_MAX, told)
+    finally:
+        beginning.cancel()
+    federation.processes.kill(HQ)
