@@ -55,6 +55,37 @@ def test_one_that_is_odd_is_read_as_the_parser_reads_it(odd: bytes, monkeypatch:
     _same([odd, odd, *values], monkeypatch)
 
 
+def _spaced(number: int) -> bytes:
+    data = {"used_bytes": number, "allowance_bytes": 9}
+    return json.dumps(event(id=str(number), data=data), separators=(" , ", " : ")).encode()
+
+
+def _ending_in_text(number: int) -> bytes:
+    return line("url_visit", {"host": f"v{number}.example.com"}, id=str(number))
+
+
+@pytest.mark.parametrize("written", [_spaced, _ending_in_text])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda value: value + b"]",
+        lambda value: b"x" + value,
+        lambda value: value + b' "',
+        lambda value: value[:-1] + b"  ",
+        lambda value: value.replace(b"7", b""),
+        lambda value: value.replace(b"7 ", b""),
+        lambda value: value.replace(b"7", b"\xff"),
+        lambda value: value.replace(b"7", b"7\t"),
+        lambda value: value.replace(b"7", "七".encode()),
+        lambda value: value.replace(b"7", b'"7'),
+    ],
+)
+def test_one_that_was_damaged_is_refused_as_the_parser_refuses_it(
+    spoil: Callable[[bytes], bytes], written: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _same([*map(written, range(10, 40)), spoil(written(7)), *map(written, range(40, 70))], monkeypatch)
+
+
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(['","', '"}', "{", ":", '":', "a b"])
 _PLAIN = st.integers(-9, 10**19) | st.floats(allow_nan=False) | _TEXTS | st.none() | st.booleans()
 _DATA = st.dictionaries(st.sampled_from(["used_bytes", "allowance_bytes", "app", "x"]), _PLAIN, max_size=4)

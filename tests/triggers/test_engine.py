@@ -35,6 +35,7 @@ from tests.triggers.engine_world import (
     engine,
     event,
     expected,
+    kept,
     log_of,
     rules,
 )
@@ -256,6 +257,27 @@ def test_fires_wait_for_a_store_that_is_away_and_no_checkpoint_is_written_meanwh
     running.close()
     assert sink.fires() == expected(log)
     assert away == [0]
+
+
+def test_no_checkpoint_leaves_behind_what_is_not_handed_over(log: Log, tmp_path: Path) -> None:
+    """However long fires might wait to be handed over together."""
+    sink, source = Sink(tmp_path / "fires.db"), JournalSource(written(tmp_path, log), lambda: EDGE)
+    running = engine(source, tmp_path, sink, pacing=Pacing(0.0, None, 0.2, hand_over_seconds=60.0))
+    while not kept(tmp_path, log, "journal"):
+        running.turn(0.0)
+    assert sink.fires() == expected(log)
+    running.close()
+
+
+def test_a_partition_is_given_back_with_all_that_fired_handed_over(log: Log, tmp_path: Path) -> None:
+    sink, source = Sink(tmp_path / "fires.db"), JournalSource(written(tmp_path, log), lambda: EDGE)
+    running = engine(source, tmp_path, sink, pacing=Pacing(60.0, None, 0.2, hand_over_seconds=60.0))
+    running._due += 60
+    until_quiet(running)
+    assert sink.fires() == set()
+    running.close()
+    assert sink.fires() == expected(log)
+    assert kept(tmp_path, log, "journal")
 
 
 def test_a_full_disk_costs_time_and_nothing_else(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
