@@ -16,7 +16,7 @@ from common.kernel.subscriber import subscriber_keys
 from common.runtime.clock import clock_of, milliseconds
 from deploy.events_tail import of_journal
 from province.settings import ProvinceSettings
-from province.triggers.source import Stretch
+from province.triggers.engine.source import Stretch
 
 ALL = 1 << 62
 JOURNAL = "journal"

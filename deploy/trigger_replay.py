@@ -20,12 +20,12 @@ from province.__main__ import MIGRATIONS
 from province.fire import Firing, in_order
 from province.settings import ProvinceSettings
 from province.triggers import hand_over, node
-from province.triggers.matcher import Matcher
-from province.triggers.partition import Rules
-from province.triggers.profile import HomeProfile
+from province.triggers.engine.partition import Rules
+from province.triggers.engine.source import Stretch
+from province.triggers.matching.matcher import Matcher
+from province.triggers.matching.profile import HomeProfile
 from province.triggers.prospects import prospects
 from province.triggers.replay import only, replay
-from province.triggers.source import Stretch
 
 PEOPLE = 20_000
 """Whose fires are handed over in one transaction."""

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from deploy.bench import Measured
-    from deploy.bench_coordination import Measured as MeasuredDecisions
+    from deploy.bench.coordination import Measured as MeasuredDecisions
+    from deploy.bench.loop import Measured
 
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 TASKS_MAX = 10_000_000
@@ -53,7 +53,7 @@ def loop(
 ) -> None:
     """Contacts a second from HQ to a province, a vendor and back, every step durable, on this machine."""
     # Not at the top: every command would wait for it.
-    from deploy.bench import loop as measure_loop
+    from deploy.bench.loop import loop as measure_loop
 
     with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
         measured = asyncio.run(measure_loop(Path(root), tasks, kills, tell))
@@ -73,8 +73,8 @@ def coordination(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """Decisions a second on who may be contacted, against a plain reference; and admissions a second made durable."""
-    from deploy.bench_coordination import Sizes
-    from deploy.bench_coordination import coordination as measure_coordination
+    from deploy.bench.coordination import Sizes
+    from deploy.bench.coordination import coordination as measure_coordination
 
     with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
         measured = measure_coordination(Path(root), Sizes(people, spends, requests, blocks), tell)
@@ -94,11 +94,11 @@ def triggers(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """How soon an event makes its offer, through real processes; and how many events a second trigger rules carry."""
-    from deploy import bench_trigger_kernel as kernel
-    from deploy import bench_triggers as bench
-    from deploy import bench_triggers_view as view
-    from deploy.bench_trigger_paced import Pace
-    from deploy.bench_trigger_spark import compared
+    from deploy.bench import trigger_kernel as kernel
+    from deploy.bench import triggers as bench
+    from deploy.bench import triggers_view as view
+    from deploy.bench.trigger_paced import Pace
+    from deploy.bench.trigger_spark import compared
 
     sizes = bench.QUICK if quick else bench.FULL
     with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
@@ -122,7 +122,7 @@ def why(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
     """How long `liandong why` takes with so many subscribers and several campaigns behind them."""
-    from deploy.bench_why import why as measure_why
+    from deploy.bench.why import why as measure_why
 
     with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
         told = asyncio.run(measure_why(Path(root), subscribers, asked, tell)).document()

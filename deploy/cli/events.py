@@ -33,7 +33,7 @@ from deploy.cli.ask import Language
 from deploy.events_view import Linted, markdown, show_linted, show_type, show_types, type_document
 from deploy.words import word
 from province.settings import ProvinceSettings
-from province.triggers.dead_letters import DeadLetterBox, KeptLetter
+from province.triggers.engine.dead_letters import DeadLetterBox, KeptLetter
 
 app = typer.Typer(help="Events: the catalogue, files of them, and made-up ones.", no_args_is_help=True)
 

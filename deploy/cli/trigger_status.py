@@ -49,7 +49,7 @@ def status(
 
 def _told(connection: Connection, directory: Path, now: int, since: int) -> Document:
     # Not at the top: every command would wait for it.
-    from province.triggers import engine_status
+    from province.triggers.engine import status as engine_status
 
     in_force = triggers.in_force(connection)
     engines = engine_status.engines(directory, now, in_force.edition)

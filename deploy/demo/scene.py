@@ -25,7 +25,7 @@ from deploy.local.federation import PROVINCES, Local
 from deploy.local.motion import query
 from province.settings import ProvinceSettings
 from province.store import trigger_status, triggers
-from province.triggers import engine_status
+from province.triggers.engine import status as engine_status
 
 HERE = Path(__file__).parent
 CODE = PROVINCES[0]

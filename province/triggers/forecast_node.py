@@ -20,11 +20,11 @@ from common.runtime.clock import clock_of
 from common.runtime.lifetime import sole_instance
 from common.wire import tls
 from province.settings import ProvinceSettings
-from province.triggers.checkpoint import Checkpoints
-from province.triggers.forecast import NAME
-from province.triggers.forecaster import Forecaster, Hits, Terms
+from province.triggers.engine.checkpoint import Checkpoints
+from province.triggers.engine.source import Source
+from province.triggers.forecast.forecast import NAME
+from province.triggers.forecast.forecaster import Forecaster, Hits, Terms
 from province.triggers.node import edge, settled, told_to_stop
-from province.triggers.source import Source
 
 ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - what settings may say, not where this listens
 HIT = event_type("model_hit")

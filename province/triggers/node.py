@@ -26,14 +26,14 @@ from province.fire import Firing
 from province.settings import ProvinceSettings, Triggers
 from province.store import triggers
 from province.triggers import hand_over
-from province.triggers.checkpoint import Checkpoints
-from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.engine import Engine, Pacing, Ports
-from province.triggers.engine_status import status_file
-from province.triggers.matcher import Matcher
-from province.triggers.partition import Rules
-from province.triggers.profile import HomeProfile
-from province.triggers.source import Source
+from province.triggers.engine.checkpoint import Checkpoints
+from province.triggers.engine.dead_letters import DeadLetterBox
+from province.triggers.engine.engine import Engine, Pacing, Ports
+from province.triggers.engine.partition import Rules
+from province.triggers.engine.source import Source
+from province.triggers.engine.status import status_file
+from province.triggers.matching.matcher import Matcher
+from province.triggers.matching.profile import HomeProfile
 
 Spark = Callable[[Path], Any]
 """Starts the process's Spark session; the directory takes what it writes."""

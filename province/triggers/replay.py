@@ -13,8 +13,8 @@ from common.kernel.columns import Refs
 from common.kernel.refusal import missing
 from common.kernel.trigger_rule import TriggerRule
 from province.fire import Firing
-from province.triggers.partition import DEAD, EVENTS, MISSED, Partition, Rules
-from province.triggers.source import Stretch
+from province.triggers.engine.partition import DEAD, EVENTS, MISSED, Partition, Rules
+from province.triggers.engine.source import Stretch
 
 IN = "in"
 MATCHED, NOT_MATCHED, DUPLICATES, LATE = "matched", "not_matched", "duplicates", "late"

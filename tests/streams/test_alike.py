@@ -15,7 +15,7 @@ from adapters.streams.alike import alike, pattern_of
 from adapters.streams.cloudevents import decode_structured
 from adapters.streams.standard import Decoded
 from common.kernel.event import ABSENT
-from province.triggers.run import run_of
+from province.triggers.matching.run import run_of
 from tests.streams.world import EDGE, event, line, told
 
 FIXED = frozenset({("specversion",), ("type",), ("datacontenttype",)})

@@ -10,7 +10,7 @@ from adapters.streams.simulator import EXAMPLE_AT
 from adapters.streams.standard import Decoded, Edge
 from common.kernel.dead_letter import DeadReason
 from common.kernel.event import Events, Texts
-from province.triggers.run import run_of
+from province.triggers.matching.run import run_of
 
 NOW = EXAMPLE_AT + 90 * 86_400_000
 EDGE = Edge(NOW)

@@ -12,9 +12,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Period, Stays, Sum, Surge, TriggerRule
-from province.triggers.counting_reference import Fire, Reference
-from province.triggers.observed import Fired, Observed
-from province.triggers.state import State
+from province.triggers.counting.observed import Fired, Observed
+from province.triggers.counting.reference import Fire, Reference
+from province.triggers.counting.state import State
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 NOON = int(datetime(2026, 11, 30, 12, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp()) * 1000

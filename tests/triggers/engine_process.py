@@ -14,8 +14,8 @@ from adapters.streams.journal import JournalSource
 from adapters.streams.kafka_source import KafkaSource
 from common.runtime.failpoint import reach
 from province.fire import Firing
-from province.triggers.engine import Pacing
-from province.triggers.source import Source
+from province.triggers.engine.engine import Pacing
+from province.triggers.engine.source import Source
 from tests.triggers.engine_world import EDGE, Sink, engine
 
 HAND_OVER = ("trial.hand_over.before", "trial.hand_over.after")

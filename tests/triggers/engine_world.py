@@ -23,14 +23,14 @@ from common.kernel.area import Cells
 from common.kernel.event_catalogue import event_type
 from common.kernel.trigger_rule import Crosses, Each, Offer, Period, Stays, Sum, Surge, TriggerRule
 from province.fire import Firing
-from province.triggers.checkpoint import Checkpoints
-from province.triggers.counting_reference import Reference
-from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.engine import Engine, Pacing, Ports
-from province.triggers.matcher import Matcher
-from province.triggers.partition import Rules
-from province.triggers.run import run_of
-from province.triggers.source import Source
+from province.triggers.counting.reference import Reference
+from province.triggers.engine.checkpoint import Checkpoints
+from province.triggers.engine.dead_letters import DeadLetterBox
+from province.triggers.engine.engine import Engine, Pacing, Ports
+from province.triggers.engine.partition import Rules
+from province.triggers.engine.source import Source
+from province.triggers.matching.matcher import Matcher
+from province.triggers.matching.run import run_of
 
 DAY_MS = 86_400_000
 EDGE = Edge(EXAMPLE_AT + DAY_MS)
@@ -173,7 +173,7 @@ def _expected(records: Sequence[Record], some: Sequence[TriggerRule]) -> Iterato
 
 
 def _text(each: TriggerRule, run: object, row: int) -> str:
-    from province.triggers.text import OfferText
+    from province.triggers.matching.text import OfferText
 
     return OfferText(each.offer.text).texts(run, np.array([row])).spelled()[0]  # type: ignore[arg-type]
 

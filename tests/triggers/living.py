@@ -34,12 +34,12 @@ from province.coordinator import Coordinator
 from province.fire import Firing
 from province.store import tables
 from province.store import triggers as stored_triggers
-from province.triggers.checkpoint import Checkpoints
-from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.engine import Engine, Pacing, Ports, RuleBook
+from province.triggers.engine.checkpoint import Checkpoints
+from province.triggers.engine.dead_letters import DeadLetterBox
+from province.triggers.engine.engine import Engine, Pacing, Ports, RuleBook
+from province.triggers.engine.source import Source
 from province.triggers.hand_over import hand_over
 from province.triggers.node import StoredRules
-from province.triggers.source import Source
 from province.uplink import HqOutlet
 
 CODE, PARTITIONS = "45", 2

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from common.kernel.area import Area, Cells, Circle, Polygon
 from common.kernel.event import Events
-from province.triggers.areas import Areas, points_of
-from province.triggers.coordinates import METRES_A_DEGREE, ROUND_TRIP_DEGREES, to_gcj02, to_wgs84
-from province.triggers.truth import Truth
+from province.triggers.matching.areas import Areas, points_of
+from province.triggers.matching.coordinates import METRES_A_DEGREE, ROUND_TRIP_DEGREES, to_gcj02, to_wgs84
+from province.triggers.matching.truth import Truth
 from tests.triggers.made_events import events_of
 
 LANDMARKS = [  # WGS-84, then GCJ-02 as maps draw it: Shanghai, Shenzhen, Beijing

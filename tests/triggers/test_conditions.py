@@ -18,11 +18,11 @@ from common.kernel.event import Events, Texts
 from common.kernel.event_catalogue import BY_NAME
 from common.kernel.tag import Catalogue, Tag, TagType
 from common.rules.event_condition import EventColumns, check_condition
-from province.triggers.areas import Areas
-from province.triggers.condition import Condition
-from province.triggers.hosts import Hosts
-from province.triggers.profile import MemoryProfile
-from province.triggers.view import View
+from province.triggers.matching.areas import Areas
+from province.triggers.matching.condition import Condition
+from province.triggers.matching.hosts import Hosts
+from province.triggers.matching.profile import MemoryProfile
+from province.triggers.matching.view import View
 from tests.triggers.made_events import Row, events_of, rows_of
 
 TAGS = (Tag("plan", TagType.TEXT), Tag("age", TagType.INTEGER), Tag("spend", TagType.NUMBER),

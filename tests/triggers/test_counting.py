@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.kernel.trigger_rule import Crosses, Each, Form, Period, Stays, Sum, Surge, TriggerRule
-from province.triggers.counting import state_for
-from province.triggers.counting_reference import Reference
+from province.triggers.counting.forms import state_for
+from province.triggers.counting.reference import Reference
 from tests.triggers.counting_world import (
     DAY,
     FORMS,

@@ -14,10 +14,10 @@ from adapters.streams.standard import Edge
 from common.kernel.event import EventType
 from common.kernel.event_catalogue import BY_NAME, CATALOGUE
 from common.rules.trigger_document import TriggerDocument, parsed
-from province.triggers.matcher import Matcher
-from province.triggers.profile import HomeProfile
-from province.triggers.run import Run, run_of
-from province.triggers.text import OfferText
+from province.triggers.matching.matcher import Matcher
+from province.triggers.matching.profile import HomeProfile
+from province.triggers.matching.run import Run, run_of
+from province.triggers.matching.text import OfferText
 
 PAGE = Path(__file__).parents[2] / "docs/triggers.md"
 EDGE = Edge(EXAMPLE_AT + 90 * 86_400_000)

@@ -20,9 +20,9 @@ from common.kernel.dead_letter import DeadReason
 from common.kernel.trigger_rule import Sum
 from common.runtime.outage import StoreUnavailable
 from province.fire import Firing
-from province.triggers.checkpoint import Checkpoints
-from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.engine import Engine, Pacing
+from province.triggers.engine.checkpoint import Checkpoints
+from province.triggers.engine.dead_letters import DeadLetterBox
+from province.triggers.engine.engine import Engine, Pacing
 from tests.triggers.engine_world import (
     EDGE,
     LATENESS,
@@ -240,7 +240,7 @@ def test_time_does_not_pass_while_the_source_says_nothing_of_its_end(tmp_path: P
 def test_fires_wait_for_a_store_that_is_away_and_no_checkpoint_is_written_meanwhile(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("province.triggers.engine.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("province.triggers.engine.engine.RETRY_SECONDS", 0.01)
     sink, away = Sink(tmp_path / "fires.db"), [5]
 
     def hand_over(firings: Sequence[Firing]) -> None:

@@ -14,8 +14,8 @@ from adapters.streams.journal import JournalSource, Writer
 from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.spark_source import SparkSource
 from deploy.local.kafka import Broker
-from province.triggers.engine import Engine
-from province.triggers.source import Source
+from province.triggers.engine.engine import Engine
+from province.triggers.engine.source import Source
 from tests.triggers.engine_world import EDGE, Log, Sink, append, engine, expected, kept, log_of, produce
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 from adapters.streams.cloudevents import decode_structured
 from adapters.streams.standard import Edge
 from common.kernel.event import Events
-from province.triggers.forecast import ROWS_MIN, forecast, learn, run_rate
-from province.triggers.run import run_of
-from province.triggers.usage import LEARNERS_MAX, PersonMonths, Usage, begin_of
+from province.triggers.forecast.forecast import ROWS_MIN, forecast, learn, run_rate
+from province.triggers.forecast.usage import LEARNERS_MAX, PersonMonths, Usage, begin_of
+from province.triggers.matching.run import run_of
 from tests.triggers.engine_world import event
 from tests.triggers.megaline import MEBIBYTE, PRESENT, Session, event_of, sessions
 
@@ -83,7 +83,7 @@ def test_twice_out_of_order_and_cut_anyhow_it_is_the_same(tmp_path: Path) -> Non
 
 
 def test_of_the_past_only_so_many_people_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("province.triggers.usage.LEARNERS_MAX", 3)
+    monkeypatch.setattr("province.triggers.forecast.usage.LEARNERS_MAX", 3)
     usage = fed(Usage(), [*(used(key, 5) for key in range(1, 9)), used(1, 5, 2)])
     assert usage.past.keys.tolist() == [1, 2, 3]
     assert LEARNERS_MAX >= 100 * ROWS_MIN

@@ -20,9 +20,9 @@ from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.sinks import KafkaSink
 from adapters.streams.standard import Edge
 from deploy.local.kafka import Broker
-from province.triggers.checkpoint import Checkpoint, Checkpoints
+from province.triggers.engine.checkpoint import Checkpoint, Checkpoints
+from province.triggers.forecast.forecaster import Forecaster, Hits, Terms
 from province.triggers.forecast_node import batch_of
-from province.triggers.forecaster import Forecaster, Hits, Terms
 from tests.triggers.engine_world import Record, produce
 from tests.triggers.living import PARTITIONS, Day, Province, push
 from tests.triggers.megaline import PRESENT, event_of, sessions, users

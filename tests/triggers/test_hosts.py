@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.rules.host_name import host_name
-from province.triggers import hosts
-from province.triggers.hosts import Hosts
+from province.triggers.matching import hosts
+from province.triggers.matching.hosts import Hosts
 
 PUBLIC = Path(__file__).parents[3] / "shared/data/url_app_rules.csv.gz"
 

@@ -21,11 +21,11 @@ from common.kernel.tag import Tag, TagType
 from common.kernel.trigger_rule import Crosses, Each, Form, Period, Stays, Sum, Surge, TriggerRule
 from common.rules.host_name import host_name
 from common.rules.trigger_checks import ROAMS
-from province.triggers.matcher import Matcher
-from province.triggers.observed import Observed
-from province.triggers.profile import HomeProfile, MemoryProfile
-from province.triggers.run import Run, run_of
-from province.triggers.text import OfferText
+from province.triggers.counting.observed import Observed
+from province.triggers.matching.matcher import Matcher
+from province.triggers.matching.profile import HomeProfile, MemoryProfile
+from province.triggers.matching.run import Run, run_of
+from province.triggers.matching.text import OfferText
 from tests.triggers.made_events import OFFER, Row, events_of, rows_of
 from tests.triggers.test_conditions import made
 

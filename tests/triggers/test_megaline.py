@@ -17,8 +17,8 @@ from adapters.streams.mapping import read
 from common.rules.trigger_document import parsed
 from province.fire import Fate
 from province.store import fires
-from province.triggers.matcher import Matcher
-from province.triggers.partition import Rules
+from province.triggers.engine.partition import Rules
+from province.triggers.matching.matcher import Matcher
 from tests.triggers.living import Day, Province, noon
 from tests.triggers.megaline import (
     MAPPING,

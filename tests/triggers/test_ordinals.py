@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from province.triggers.id_set import IdSet
-from province.triggers.ordinals import KEYS, NOBODY, NUMBERS, Ordinals
+from province.triggers.counting.id_set import IdSet
+from province.triggers.counting.ordinals import KEYS, NOBODY, NUMBERS, Ordinals
 
 SMALL = st.integers(0, 5)
 KEY = st.one_of(SMALL, st.integers(0, 2**63 - 1), st.integers(0, 50).map(lambda each: each << 40))

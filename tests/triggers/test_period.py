@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.kernel.trigger_rule import Period
-from province.triggers.counting_reference import period_of
-from province.triggers.period import number, numbers
+from province.triggers.counting.period import number, numbers
+from province.triggers.counting.reference import period_of
 from tests.triggers.counting_world import RULE
 
 CHINA = ZoneInfo("Asia/Shanghai")

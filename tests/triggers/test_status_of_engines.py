@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from adapters.streams.journal import Block, Form, Writer
-from province.triggers.engine_status import SILENT_MS, engines
+from province.triggers.engine.status import SILENT_MS, engines
 from tests.triggers.one_province import CODE, NOON, PEOPLE, Province, history, made
 
 WAIT_SECONDS = 60.0

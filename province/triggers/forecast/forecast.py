@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.kernel.columns import Mask
-from province.triggers.usage import Amounts, PersonMonths
+from province.triggers.forecast.usage import Amounts, PersonMonths
 
 NAME = "usage_forecast"
 """The model, as `model_hit` events and rules name it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.kernel.event import EventClass, topic
-from deploy.bench_trigger_world import PROVINCE, Bench, Reached, Tail, Tell, processor_seconds, reached, serving
+from deploy.bench.trigger_world import PROVINCE, Bench, Reached, Tail, Tell, processor_seconds, reached, serving
 from deploy.local.traffic import SCENES, Part, Traffic, json_records
 
 if TYPE_CHECKING:

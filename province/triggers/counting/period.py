@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from common.kernel.event import Millis
 from common.kernel.trigger_rule import ZONE_SECONDS, Period
-from province.triggers.observed import Periods
+from province.triggers.counting.observed import Periods
 
 _ZONE_MILLIS = ZONE_SECONDS * 1000
 _HOUR_MILLIS = 3_600_000

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from common.kernel.columns import Rows
 from common.kernel.trigger_rule import Sum, TriggerRule
-from province.triggers.groups import walks
-from province.triggers.observed import Fired, Observed
-from province.triggers.ordinals import Ordinals, Places
-from province.triggers.state import NOTHING, State, fired_at
+from province.triggers.counting.groups import walks
+from province.triggers.counting.observed import Fired, Observed
+from province.triggers.counting.ordinals import Ordinals, Places
+from province.triggers.counting.state import NOTHING, State, fired_at
 
 Totals = NDArray[np.float64]
 _FIRED = -np.inf

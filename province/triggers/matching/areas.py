@@ -11,8 +11,8 @@ import shapely
 from common.kernel.area import CELL, POINT, Area, Cells, Circle, Polygon
 from common.kernel.columns import Mask
 from common.kernel.event import Events, Texts
-from province.triggers.coordinates import METRES_A_DEGREE, Degrees, to_wgs84
-from province.triggers.truth import EVERYWHERE, Truth, told
+from province.triggers.matching.coordinates import METRES_A_DEGREE, Degrees, to_wgs84
+from province.triggers.matching.truth import EVERYWHERE, Truth, told
 
 GCJ_02 = "GCJ-02"
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from province.triggers.partition import DEAD, EVENTS, MISSED
+from province.triggers.engine.partition import DEAD, EVENTS, MISSED
 
 STALE_SECONDS = 60.0
 SILENT_MS = 10_000

@@ -1,4 +1,4 @@
-"""The same fires as the states of `province.triggers.counting`, one event at a time: slow, and plain to read.
+"""The same fires as the states of `province.triggers.counting.forms`, one event at a time: slow, and plain to read.
 
 It is what the fast states are held to, in the tests and each time the benchmark runs. It forgets nothing.
 """
@@ -14,7 +14,7 @@ from math import inf
 from typing import NamedTuple
 
 from common.kernel.trigger_rule import ZONE_SECONDS, Crosses, Each, Period, Stays, Sum, Surge, TriggerRule
-from province.triggers.observed import Observed
+from province.triggers.counting.observed import Observed
 
 HOUR, DAY = 3_600_000, 86_400_000
 

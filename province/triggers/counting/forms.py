@@ -8,12 +8,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from common.kernel.trigger_rule import Crosses, Each, Stays, Sum, Surge, TriggerRule
-from province.triggers.crossings import CrossesState
-from province.triggers.each import EachState
-from province.triggers.state import State
-from province.triggers.stays import StaysState
-from province.triggers.sums import SumState
-from province.triggers.surges import SurgeState
+from province.triggers.counting.crossings import CrossesState
+from province.triggers.counting.each import EachState
+from province.triggers.counting.state import State
+from province.triggers.counting.stays import StaysState
+from province.triggers.counting.sums import SumState
+from province.triggers.counting.surges import SurgeState
 
 
 def state_for(rule: TriggerRule, columns: Mapping[str, NDArray[Any]] | None = None) -> State:

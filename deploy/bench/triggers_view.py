@@ -8,11 +8,11 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from deploy.bench_trigger_kernel import Counted
-from deploy.bench_trigger_paced import FIRES_A_SECOND
-from deploy.bench_trigger_spark import Compared
-from deploy.bench_trigger_sustained import Sustained
-from deploy.bench_triggers import Streamed
+from deploy.bench.trigger_kernel import Counted
+from deploy.bench.trigger_paced import FIRES_A_SECOND
+from deploy.bench.trigger_spark import Compared
+from deploy.bench.trigger_sustained import Sustained
+from deploy.bench.triggers import Streamed
 
 
 def streamed(found: Streamed) -> Group:

@@ -16,8 +16,8 @@ from sqlglot import exp
 from common.kernel.columns import Mask
 from common.rules.event_condition import INSIDE
 from common.rules.rule_language import Rule
-from province.triggers.truth import EVERYWHERE, Truth, told
-from province.triggers.view import Numbers, Value, View, Words
+from province.triggers.matching.truth import EVERYWHERE, Truth, told
+from province.triggers.matching.view import Numbers, Value, View, Words
 
 Reading = Callable[[View], Value]
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - by China's clock

@@ -14,10 +14,10 @@ from common.kernel.event import Field as EventField
 from common.kernel.tag import TagType
 from common.kernel.trigger_rule import ZONE_SECONDS
 from common.rules.event_condition import EVENT, TAG_PREFIX, TYPES
-from province.triggers.areas import Areas, Points, points_of
-from province.triggers.hosts import Hosts
-from province.triggers.profile import Profile
-from province.triggers.truth import EVERYWHERE, Truth, told
+from province.triggers.matching.areas import Areas, Points, points_of
+from province.triggers.matching.hosts import Hosts
+from province.triggers.matching.profile import Profile
+from province.triggers.matching.truth import EVERYWHERE, Truth, told
 
 HOST = "host"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from common.kernel.trigger_rule import TriggerRule
-from province.triggers.observed import Fired, Observed
-from province.triggers.ordinals import Ordinals
-from province.triggers.state import State, fired_at
+from province.triggers.counting.observed import Fired, Observed
+from province.triggers.counting.ordinals import Ordinals
+from province.triggers.counting.state import State, fired_at
 
 
 class EachState(State):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy import bench_trigger_kernel as kernel
-from deploy.bench_trigger_paced import Pace, Paced, paced
-from deploy.bench_trigger_spark import Compared
-from deploy.bench_trigger_sustained import JSON, PACKED, Sustained, sustained
-from deploy.bench_trigger_world import bench
+from deploy.bench import trigger_kernel as kernel
+from deploy.bench.trigger_paced import Pace, Paced, paced
+from deploy.bench.trigger_spark import Compared
+from deploy.bench.trigger_sustained import JSON, PACKED, Sustained, sustained
+from deploy.bench.trigger_world import bench
 from deploy.local.traffic import SCENES
 
 Tell = Callable[[str, int, int], None]

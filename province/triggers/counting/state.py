@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from common.kernel.columns import Rows
 from common.kernel.event import Millis
 from common.kernel.trigger_rule import TriggerRule
-from province.triggers import period
-from province.triggers.id_set import IdSet
-from province.triggers.observed import Fired, Observed, Periods
-from province.triggers.ordinals import Ordinals
+from province.triggers.counting import period
+from province.triggers.counting.id_set import IdSet
+from province.triggers.counting.observed import Fired, Observed, Periods
+from province.triggers.counting.ordinals import Ordinals
 
 Columns = dict[str, NDArray[Any]]
 _NONE = np.zeros(0, dtype=np.int64)

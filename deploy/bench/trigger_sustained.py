@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from adapters.streams import packed
 from adapters.streams.cloudevents import CONTENT_TYPE
 from common.kernel.event import EventClass, topic
-from deploy.bench_trigger_paced import producer_of
-from deploy.bench_trigger_world import (
+from deploy.bench.trigger_paced import producer_of
+from deploy.bench.trigger_world import (
     PROVINCE,
     Bench,
     Reached,

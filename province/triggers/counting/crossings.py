@@ -7,10 +7,10 @@ import numpy as np
 from common.kernel.columns import Mask, Rows
 from common.kernel.event import Millis
 from common.kernel.trigger_rule import Crosses, TriggerRule
-from province.triggers.groups import walks
-from province.triggers.observed import Fired, Observed
-from province.triggers.ordinals import Ordinals, Places
-from province.triggers.state import NOTHING, State, fired_at
+from province.triggers.counting.groups import walks
+from province.triggers.counting.observed import Fired, Observed
+from province.triggers.counting.ordinals import Ordinals, Places
+from province.triggers.counting.state import NOTHING, State, fired_at
 
 _NEVER_BEGUN, _NEVER_ENDED = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 _FIRED = np.iinfo(np.int64).max

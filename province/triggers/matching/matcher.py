@@ -15,13 +15,13 @@ from common.kernel.columns import Mask, Rows
 from common.kernel.event import ABSENT, Millis, Texts
 from common.kernel.trigger_rule import Crosses, Stays, Sum, Surge, TriggerRule
 from common.rules.event_condition import check_condition
-from province.triggers.areas import Areas
-from province.triggers.condition import Condition
-from province.triggers.hosts import Hosts
-from province.triggers.observed import Observed, Sides
-from province.triggers.profile import MemoryProfile, Profile
-from province.triggers.run import Run
-from province.triggers.view import View
+from province.triggers.counting.observed import Observed, Sides
+from province.triggers.matching.areas import Areas
+from province.triggers.matching.condition import Condition
+from province.triggers.matching.hosts import Hosts
+from province.triggers.matching.profile import MemoryProfile, Profile
+from province.triggers.matching.run import Run
+from province.triggers.matching.view import View
 
 Amounts = NDArray[np.float64]
 

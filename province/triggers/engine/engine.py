@@ -22,11 +22,11 @@ from typing import Protocol
 
 from common.runtime.outage import StoreUnavailable
 from province.fire import Firing
-from province.triggers.checkpoint import Checkpoint, Checkpoints
-from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.latency import BOUNDS_MS, Histograms
-from province.triggers.partition import Partition, Rules
-from province.triggers.source import Decoded, Source, Stretch
+from province.triggers.engine.checkpoint import Checkpoint, Checkpoints
+from province.triggers.engine.dead_letters import DeadLetterBox
+from province.triggers.engine.latency import BOUNDS_MS, Histograms
+from province.triggers.engine.partition import Partition, Rules
+from province.triggers.engine.source import Decoded, Source, Stretch
 
 WAIT_SECONDS = 0.05
 CHECKPOINT_SECONDS = 1.0

@@ -13,7 +13,7 @@ from common.kernel.columns import Refs, Rows
 from common.kernel.event import ABSENT, Events, Field, Kind, Texts
 from common.kernel.trigger_rule import ZONE_SECONDS
 from common.rules.offer_text import Said, parts_of
-from province.triggers.run import Run
+from province.triggers.matching.run import Run
 
 Codes = NDArray[np.int64]
 

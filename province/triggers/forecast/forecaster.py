@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from common.kernel.columns import Keys
 from common.kernel.event import ABSENT, Millis
-from province.triggers.checkpoint import Checkpoint, Checkpoints, KeptRule
-from province.triggers.forecast import DAYS_MIN, NAME, Model, forecast, learn
-from province.triggers.run import run_of
-from province.triggers.source import Source
-from province.triggers.usage import Amounts, PersonMonths, Usage, joined
+from province.triggers.engine.checkpoint import Checkpoint, Checkpoints, KeptRule
+from province.triggers.engine.source import Source
+from province.triggers.forecast.forecast import DAYS_MIN, NAME, Model, forecast, learn
+from province.triggers.forecast.usage import Amounts, PersonMonths, Usage, joined
+from province.triggers.matching.run import run_of
 
 WAIT_SECONDS = 0.5
 FIRST_SECONDS = 10.0

@@ -17,16 +17,16 @@ from adapters.streams.standard import Edge
 from common.kernel.event import topic
 from common.kernel.refusal import conflict, missing
 from common.rules.trigger_document import parsed
-from deploy.bench_trigger_paced import producer_of
-from deploy.bench_trigger_world import PROVINCE, Tell
+from deploy.bench.trigger_paced import producer_of
+from deploy.bench.trigger_world import PROVINCE, Tell
 from deploy.local.kafka import Broker
 from deploy.local.traffic import CLASSES, RULES, SCENES, Traffic, json_records
 from province.fire import Firing
-from province.triggers.checkpoint import Checkpoints
-from province.triggers.dead_letters import DeadLetterBox
-from province.triggers.engine import Engine, Pacing, Ports
-from province.triggers.matcher import Matcher
-from province.triggers.partition import Rules
+from province.triggers.engine.checkpoint import Checkpoints
+from province.triggers.engine.dead_letters import DeadLetterBox
+from province.triggers.engine.engine import Engine, Pacing, Ports
+from province.triggers.engine.partition import Rules
+from province.triggers.matching.matcher import Matcher
 
 if TYPE_CHECKING:
     import pandas as pd

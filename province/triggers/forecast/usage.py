@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from common.kernel.columns import Keys, Rows
 from common.kernel.event import ABSENT, Events, Millis
 from common.kernel.trigger_rule import ZONE_SECONDS, Period
-from province.triggers import period
-from province.triggers.id_set import IdSet
-from province.triggers.ordinals import KEYS, NUMBERS, Ordinals, Places
-from province.triggers.run import Run
+from province.triggers.counting import period
+from province.triggers.counting.id_set import IdSet
+from province.triggers.counting.ordinals import KEYS, NUMBERS, Ordinals, Places
+from province.triggers.matching.run import Run
 
 EVENT = "data_used"
 LATENESS_MILLIS = 600_000

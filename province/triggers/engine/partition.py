@@ -12,14 +12,14 @@ from common.kernel.dead_letter import DeadLetters
 from common.kernel.event import ABSENT, Texts
 from common.kernel.trigger_rule import Stays, TriggerRule
 from province.fire import Firing
-from province.triggers.checkpoint import Checkpoint, KeptRule
-from province.triggers.counting import state_for
-from province.triggers.matcher import Matcher
-from province.triggers.observed import Fired
-from province.triggers.run import Run, run_of
-from province.triggers.source import Decoded
-from province.triggers.state import State
-from province.triggers.text import OfferText
+from province.triggers.counting.forms import state_for
+from province.triggers.counting.observed import Fired
+from province.triggers.counting.state import State
+from province.triggers.engine.checkpoint import Checkpoint, KeptRule
+from province.triggers.engine.source import Decoded
+from province.triggers.matching.matcher import Matcher
+from province.triggers.matching.run import Run, run_of
+from province.triggers.matching.text import OfferText
 
 EVENTS, DEAD, MISSED = "events", "dead", "missed"
 """Decoded; refused; gone from the source before they could be read."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from common.kernel.columns import Keys, Mask, Rows
 from common.kernel.event import EventIds, Millis
 from common.kernel.trigger_rule import Stays, TriggerRule
-from province.triggers.observed import Fired, Observed, Sides
-from province.triggers.ordinals import NOBODY, Ordinals, Places
-from province.triggers.state import NOTHING, Columns, State
+from province.triggers.counting.observed import Fired, Observed, Sides
+from province.triggers.counting.ordinals import NOBODY, Ordinals, Places
+from province.triggers.counting.state import NOTHING, Columns, State
 
 _ENDED, _LASTED = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 """Stand for when a state began: it goes on no more; it goes on, and it has been told that it lasted."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from common.kernel.columns import Rows
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Period, Stays, Sum, Surge, TriggerRule
-from province.triggers.counting import state_for
-from province.triggers.counting_reference import Fire, Reference
-from province.triggers.observed import Fired, Observed
-from province.triggers.state import State
+from province.triggers.counting.forms import state_for
+from province.triggers.counting.observed import Fired, Observed
+from province.triggers.counting.reference import Fire, Reference
+from province.triggers.counting.state import State
 
 SEED = 1
 BEGUN_AT = 1_830_000_000_000

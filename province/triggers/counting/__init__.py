@@ -1,0 +1,1 @@
+"""What each rule has counted: one state a form, over columns."""

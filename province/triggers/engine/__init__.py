@@ -1,0 +1,1 @@
+"""From a source of events to fires that are handed over, with checkpoints."""

@@ -1,0 +1,1 @@
+"""Whose allowance will not last the month."""

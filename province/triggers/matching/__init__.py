@@ -1,0 +1,1 @@
+"""Which events a rule looks at: conditions, areas and hosts over columns."""
