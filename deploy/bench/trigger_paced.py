@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.kernel.event import EventClass, topic
-from deploy.bench.trigger_world import PROVINCE, Bench, Reached, Tail, Tell, processor_seconds, reached, serving
+from deploy.bench.trigger_world import PROVINCE, Bench, Reached, Tail, Tell, reached, serving
 from deploy.local.traffic import SCENES, Part, Traffic, json_records
 
 if TYPE_CHECKING:
@@ -52,13 +52,12 @@ async def paced(at: Bench, pace: Pace, tell: Tell) -> Paced:
     topics = [topic(PROVINCE, each) for each in EventClass]
     at.broker.create(dict.fromkeys(topics, PARTITIONS))
     sender = _Sender(at, pace)
-    async with serving(at, topics, PARTITIONS * len(topics)) as engine:
+    async with serving(at, topics, PARTITIONS * len(topics)) as engines:
         with Tail(at.local.journal(PROVINCE), at.clock) as tail:
-            pids = at.pids() | {"engine": engine.pid}
-            before, begun = processor_seconds(pids), time.monotonic()
+            before, begun = at.processor_seconds(engines), time.monotonic()
             await asyncio.to_thread(sender.send, tell)
             took = time.monotonic() - begun
-            spent = {name: used - before[name] for name, used in processor_seconds(pids).items()}
+            spent = {name: used - before[name] for name, used in at.processor_seconds(engines).items()}
             found = await reached(tail, list(sender.wanted), WAIT_SECONDS, QUIET_SECONDS, tell)
     cores = {name: used / took for name, used in spent.items()}
     return Paced(sender.sent / took, len(sender.wanted), found, sender.millis(tail), cores)

@@ -1,11 +1,11 @@
-"""How many events a second the engine takes in from the broker when there are always more: checkpointed, state on."""
+"""How many events a second engines take in from the broker when there are always more: checkpointed, state on."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from adapters.streams import packed
@@ -19,7 +19,7 @@ from deploy.bench.trigger_world import (
     Serving,
     Tail,
     Tell,
-    processor_seconds,
+    Word,
     reached,
     serving,
 )
@@ -64,12 +64,23 @@ class Sustained:
     """By process."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Seen:
-    events: int
-    at: float
-    """Milliseconds, by the engine's own word."""
-    spent: dict[str, float]
+    """`words` are one engine's each; `spent` is processor seconds after so many events, of all engines."""
+
+    words: dict[int, list[Word]] = field(default_factory=dict)
+    spent: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def add(self, engines: Serving, spent: dict[str, float]) -> int:
+        """Answers how many events all of them have counted."""
+        for pid, word in engines.words().items():
+            said = self.words.setdefault(pid, [])
+            if not said or word.at > said[-1].at:
+                said.append(word)
+        counted = sum(said[-1].events for said in self.words.values())
+        if not self.spent or counted > self.spent[-1][0]:
+            self.spent.append((counted, spent))
+        return counted
 
 
 @dataclass(slots=True)
@@ -80,24 +91,21 @@ class _Filled:
     bytes: int = 0
 
 
-async def sustained(at: Bench, form: Format, events: int, telling: slice, tell: Tell) -> Sustained:
+async def sustained(at: Bench, form: Format, events: int, telling: slice, engines: int, tell: Tell) -> Sustained:
     """`telling` of the bench's people, for whom nothing fired yet, are the ones told."""
     names = {each: f"{topic(PROVINCE, each)}.{form.name}" for each in CLASSES}
     at.broker.create(dict.fromkeys(names.values(), PARTITIONS))
     filled = await asyncio.to_thread(_fill, at, form, events, telling, names, tell)
-    begun = at.clock.milliseconds()
     with Tail(at.local.journal(PROVINCE), at.clock) as tail:
-        async with serving(at, list(names.values()), PARTITIONS * len(names)) as engine:
-            seen = await _watch(at, engine, filled.events, begun, tell)
+        begun = at.clock.milliseconds()
+        async with serving(at, list(names.values()), PARTITIONS * len(names), engines) as running:
+            seen = await _watch(at, running, filled.events, tell)
             found = await reached(tail, filled.wanted, WAIT_SECONDS, QUIET_SECONDS, tell)
-            counted = engine.events()
-    first, last = seen
-    took = last.events - first.events
-    cpu = {name: (used - first.spent[name]) * 1e6 / took for name, used in last.spent.items()}
-    rate = took * 1000 / (last.at - first.at)
+            counted = running.events()
+    rate = sum(_rate(said, begun) for said in seen.words.values())
     return Sustained(
         filled.events, filled.records, filled.bytes / filled.events, rate, len(filled.wanted), found,
-        abs(counted - filled.events), cpu,
+        abs(counted - filled.events), _per_million(seen.spent, filled.events),
     )  # fmt: skip
 
 
@@ -129,20 +137,26 @@ def _produce(
     producer.poll(0)
 
 
-async def _watch(at: Bench, engine: Serving, events: int, begun: int, tell: Tell) -> tuple[_Seen, _Seen]:
-    """The first and the last of the engine's words on itself while it had more to do; where it is done before it says
-    so twice, all from its start on."""
-    pids, deadline = at.pids() | {"engine": engine.pid}, time.monotonic() + WAIT_SECONDS
-    nothing = _Seen(0, begun, processor_seconds(pids))
-    seen: list[_Seen] = []
+async def _watch(at: Bench, engines: Serving, events: int, tell: Tell) -> _Seen:
+    seen, deadline = _Seen(), time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
-        told = engine.told()
-        counted = sum(each["counts"].get("events", 0) for each in told["partitions"].values())
-        if counted and (not seen or counted > seen[-1].events):
-            seen.append(_Seen(counted, told["at"], processor_seconds(pids)))
-            tell("events taken in", counted, events)
+        counted = seen.add(engines, at.processor_seconds(engines))
+        tell("events taken in", counted, events)
         if counted >= events:
             break
         await asyncio.sleep(LOOK_SECONDS)
-    going = [each for each in seen if each.events < events]
-    return (going[0], going[-1]) if len(going) > 1 else (nothing, seen[-1])
+    return seen
+
+
+def _rate(said: list[Word], begun: float) -> float:
+    """Between the first and the last of an engine's words while there was more; of one that had counted all before it
+    said so twice, from the start on."""
+    going = [word for word in said if word.events and word.more]
+    first, last = (going[0], going[-1]) if len(going) > 1 else (Word(0, begun), said[-1])
+    return (last.events - first.events) * 1000 / (last.at - first.at)
+
+
+def _per_million(spent: list[tuple[int, dict[str, float]]], events: int) -> dict[str, float]:
+    going = [each for each in spent if 0 < each[0] < events]
+    (first, before), (last, after) = (going[0], going[-1]) if len(going) > 1 else (spent[0], spent[-1])
+    return {name: (used - before[name]) * 1e6 / max(1, last - first) for name, used in after.items()}

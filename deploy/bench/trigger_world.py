@@ -59,8 +59,10 @@ class Bench:
     telling: Keys
     numbers: Keys
 
-    def pids(self) -> dict[str, int]:
-        return {"broker": self.broker.pid} | {name: self.processes.pid(name) for name in (HQ, PROVINCE, VENDOR)}
+    def processor_seconds(self, engines: Serving) -> dict[str, float]:
+        """By process; engines together."""
+        pids = {"broker": self.broker.pid} | {name: self.processes.pid(name) for name in (HQ, PROVINCE, VENDOR)}
+        return {ENGINE: engines.processor_seconds()} | {name: _processor_seconds(pid) for name, pid in pids.items()}
 
 
 @asynccontextmanager
@@ -136,39 +138,68 @@ async def until(what: str, holds: Callable[[], Any], seconds: float = START_SECO
         await asyncio.sleep(POLL_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What an engine said of itself."""
+
+    events: int
+    """Counted, of the partitions it has."""
+    at: float
+    """Milliseconds by the nodes' clock."""
+    more: bool = False
+    """Whether the broker had more for it."""
+
+
 class Serving:
-    """The province's engine, `liandong triggers serve`, as it ships, over these topics."""
+    """The province's engines, `liandong triggers serve` as it ships, over the same topics."""
 
-    def __init__(self, local: Local, pid: int) -> None:
-        self.pid = pid
-        self._status = local.home(PROVINCE) / "data" / "triggers" / f"status-{pid}.json"
+    def __init__(self, local: Local, pids: Sequence[int]) -> None:
+        self._local, self._pids = local, pids
 
-    def told(self) -> dict[str, Any]:
-        with suppress(FileNotFoundError):
-            found: dict[str, Any] = json.loads(self._status.read_text(encoding="utf-8"))
-            return found
-        return {"partitions": {}, "at": 0}
+    def partitions(self) -> int:
+        return sum(len(told["partitions"]) for told in self._told().values())
+
+    def words(self) -> dict[int, Word]:
+        """By process, of those that have partitions."""
+        return {pid: _word(told) for pid, told in self._told().items() if told["partitions"]}
 
     def events(self) -> int:
-        """Counted, of all partitions."""
-        return sum(each["counts"].get("events", 0) for each in self.told()["partitions"].values())
+        return sum(word.events for word in self.words().values())
+
+    def processor_seconds(self) -> float:
+        return sum(map(_processor_seconds, self._pids))
+
+    def _told(self) -> dict[int, dict[str, Any]]:
+        found = {}
+        for pid in self._pids:
+            path = self._local.home(PROVINCE) / "data" / "triggers" / f"status-{pid}.json"
+            with suppress(FileNotFoundError):
+                found[pid] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
+def _word(told: dict[str, Any]) -> Word:
+    counted = sum(each["counts"].get("events", 0) for each in told["partitions"].values())
+    return Word(counted, told["at"], any(told["lag"].values()))
 
 
 @asynccontextmanager
-async def serving(at: Bench, topics: Sequence[str], partitions: int) -> AsyncIterator[Serving]:
+async def serving(at: Bench, topics: Sequence[str], partitions: int, engines: int = 1) -> AsyncIterator[Serving]:
     """When it begins, all partitions are taken."""
     config = at.local.home(PROVINCE) / "province.toml"
     section = f'[triggers]\nsource = "kafka"\nbrokers = "{at.broker.address}"\ntopics = {json.dumps(list(topics))}\n'
     told = config.read_text(encoding="utf-8")
     config.write_text(re.sub(r"(?m)^\[triggers\]\n(?:\w.*\n?)*", section, told), encoding="utf-8")
-    engine = Supervisor(at.local.logs)
+    running = Supervisor(at.local.logs)
     try:
-        await engine.start(ENGINE, ["-m", "deploy.cli.root", "triggers", "serve", "--config", str(config)])
-        found = Serving(at.local, engine.pid(ENGINE))
-        await until("the engine to take its partitions", lambda: len(found.told()["partitions"]) == partitions)
+        for place in range(engines):
+            arguments = ["-m", "deploy.cli.root", "triggers", "serve", "--config", str(config)]
+            await running.start(f"{ENGINE}-{place}", arguments)
+        found = Serving(at.local, [running.pid(name) for name in running.names()])
+        await until("the engines to take their partitions", lambda: found.partitions() == partitions)
         yield found
     finally:
-        await engine.stop()
+        await running.stop()
 
 
 @dataclass
@@ -230,9 +261,6 @@ async def reached(tail: Tail, wanted: Sequence[int], seconds: float, quiet_secon
     return Reached(len(wanted) - once, counted.total() - once)
 
 
-def processor_seconds(pids: dict[str, int]) -> dict[str, float]:
-    spent = {}
-    for name, pid in pids.items():
-        used = psutil.Process(pid).cpu_times()
-        spent[name] = float(used.user + used.system)
-    return spent
+def _processor_seconds(pid: int) -> float:
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system)

@@ -57,14 +57,15 @@ class Streamed:
         return bool(self.lost or self.doubled or self.miscounted)
 
 
-async def streamed(root: Path, pace: Pace, sizes: Sizes, tell: Tell) -> Streamed:
-    """Everything durable and a process of its own: broker, HQ, province, vendor, engine."""
+async def streamed(root: Path, pace: Pace, sizes: Sizes, engines: int, tell: Tell) -> Streamed:
+    """Everything durable and a process of its own: broker, HQ, province, vendor, and one engine for the steady rate,
+    `engines` for what they can take."""
     steady, then = pace.fires, pace.fires + sizes.fires
     async with bench(root / "federation", sizes.people, then + sizes.fires, tell) as at:
         return Streamed(
             await paced(at, pace, tell),
-            await sustained(at, JSON, sizes.json_events, slice(steady, then), tell),
-            await sustained(at, PACKED, sizes.packed_events, slice(then, None), tell),
+            await sustained(at, JSON, sizes.json_events, slice(steady, then), engines, tell),
+            await sustained(at, PACKED, sizes.packed_events, slice(then, None), engines, tell),
         )
 
 
