@@ -40,7 +40,7 @@ DAY = 86_400
 HOUR = 3_600
 ZONE = ZoneInfo("Asia/Shanghai")
 FIRST_DAY = datetime(2027, 3, 1, tzinfo=ZONE)
-DAYS = 30
+DAYS = 60
 """As many campaigns there may be."""
 BANDS = 8
 PEOPLE_A_BAND = 60
@@ -182,9 +182,12 @@ class Federation:
         applied = await self.insist(lambda: self.hq.apply(yaml))
         await self.insist(lambda: self.hq.approve(name, applied.campaign.version))
         self.approved.append(name)
-        await self.insist(lambda: self.hq.apply_policy(_policy(self.day)))
+        await self.new_policy()
         await self._change_rules()
         return name
+
+    async def new_policy(self) -> None:
+        await self.insist(lambda: self.hq.apply_policy(_policy(self.day)))
 
     async def _change_rules(self) -> None:
         """Another trigger document every day, paused, resumed and, the one of the day before, withdrawn."""
