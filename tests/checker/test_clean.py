@@ -12,6 +12,7 @@ def test_clean_histories_are_not_flagged() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ten_thousand_clean_histories_are_not_flagged() -> None:
     for seed in range(1_000, 11_000):
         assert check(history(seed)) == [], seed
