@@ -37,8 +37,6 @@ class Guard:
 
     says: str
     instead: Mapping[str, Any]
-    first_seed: int = 1
-    """Where the search begins: what almost never matters is sought where it is known to."""
 
 
 def _nothing(*_arguments: object, **_named: object) -> None:
@@ -223,11 +221,6 @@ GUARDS: Mapping[str, Guard] = {
     "hq_tokens_fenced": Guard(
         "after a restore HQ issues nothing until the longest window has passed",
         {"common.kernel.incarnation:tokens_usable_from": _always(0)},
-    ),
-    "fence_dated": Guard(
-        "what began by a clock that nobody trusts begins when somebody does",
-        {"common.delivery.fence:Fence._now": lambda fence: fence._clock.now()},
-        first_seed=7_011_676,
     ),
     "log_chain": Guard(
         "places in two logs are the same where their histories are",
