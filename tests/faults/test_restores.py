@@ -61,10 +61,7 @@ def test_a_stale_store_is_noticed_and_fenced(
             federation.forgotten = {2, 3}
         federation.step_to(federation.day + FENCE_DAYS)
         if victims == (HQ,):
-            # Provinces have had a policy which it forgot: it issues nothing before they have had another so long.
-            await federation.new_policy()
-            await federation.quiet()
-            federation.step_to(federation.day + FENCE_DAYS)
+            await _another_policy(federation)
         await federation.campaign()
         await federation.wind_up()
 
@@ -80,6 +77,13 @@ def test_a_stale_store_is_noticed_and_fenced(
     assert federation.processes.points_hit(HQ) >= set(points("reset"))
     if victims == (HQ,):
         assert federation.processes.points_hit(HQ) >= set(points("half_cut"))
+
+
+async def _another_policy(federation: Federation) -> None:
+    """Provinces have had one that HQ forgot: it issues nothing before they have had another for the longest window."""
+    await federation.new_policy()
+    await federation.quiet()
+    federation.step_to(federation.day + FENCE_DAYS)
 
 
 async def _die_cutting(federation: Federation) -> None:
