@@ -33,10 +33,6 @@ def test_a_stale_store_is_noticed_and_fenced(
     async def noticed() -> bool:
         return all(federation.query(node, "SELECT number FROM incarnation")[0][0] > 1 for node in victims)
 
-    def deaths(node: str) -> tuple[str, ...]:
-        more = (*points("reset"), *points("half_cut")) if node == HQ else ()
-        return points("restore") + more
-
     async def trial() -> None:
         await federation.open()
         await federation.campaign()
@@ -51,7 +47,7 @@ def test_a_stale_store_is_noticed_and_fenced(
             await asyncio.sleep(WORK_SECONDS)
             federation.processes.arm(HQ, dict.fromkeys(points("reset"), 1))
             federation.processes.kill(HQ)
-        await put_back(federation, {node: deaths(node) for node in victims})
+        await put_back(federation, {node: _deaths(node) for node in victims})
         await federation.until("the fences to rise", FENCE_SECONDS_MAX, noticed)
         await federation.quiet()
         if HQ in victims:
@@ -77,6 +73,11 @@ def test_a_stale_store_is_noticed_and_fenced(
     assert federation.processes.points_hit(HQ) >= set(points("reset"))
     if victims == (HQ,):
         assert federation.processes.points_hit(HQ) >= set(points("half_cut"))
+
+
+def _deaths(node: str) -> tuple[str, ...]:
+    more = (*points("reset"), *points("half_cut")) if node == HQ else ()
+    return points("restore") + more
 
 
 async def _another_policy(federation: Federation) -> None:
