@@ -156,8 +156,10 @@ class Serving:
     def __init__(self, local: Local, pids: Sequence[int]) -> None:
         self._local, self._pids = local, pids
 
-    def partitions(self) -> int:
-        return sum(len(told["partitions"]) for told in self._told().values())
+    def shared(self, partitions: int) -> bool:
+        """Whether each has some, all of them together, and no two the same."""
+        held = [len(told["partitions"]) for told in self._told().values()]
+        return len(held) == len(self._pids) and all(held) and sum(held) == partitions
 
     def words(self) -> dict[int, Word]:
         """By process, of those that have partitions."""
@@ -185,7 +187,7 @@ def _word(told: dict[str, Any]) -> Word:
 
 @asynccontextmanager
 async def serving(at: Bench, topics: Sequence[str], partitions: int, engines: int = 1) -> AsyncIterator[Serving]:
-    """When it begins, all partitions are taken."""
+    """When it begins, all partitions are taken, and every engine has some."""
     config = at.local.home(PROVINCE) / "province.toml"
     section = f'[triggers]\nsource = "kafka"\nbrokers = "{at.broker.address}"\ntopics = {json.dumps(list(topics))}\n'
     told = config.read_text(encoding="utf-8")
@@ -196,7 +198,7 @@ async def serving(at: Bench, topics: Sequence[str], partitions: int, engines: in
             arguments = ["-m", "deploy.cli.root", "triggers", "serve", "--config", str(config)]
             await running.start(f"{ENGINE}-{place}", arguments)
         found = Serving(at.local, [running.pid(name) for name in running.names()])
-        await until("the engines to take their partitions", lambda: found.partitions() == partitions)
+        await until("the engines to take their partitions", lambda: found.shared(partitions))
         yield found
     finally:
         await running.stop()
