@@ -45,7 +45,7 @@ def plainly(messages: list[tuple[int, int, int]], versions: list[tuple[int, list
         (since, min([s for s, _ in versions[n + 1 :]], default=10_000), rules)
         for n, (since, rules) in enumerate(versions)
     ]
-    longest = max(rule.window_seconds for _, rules in versions for rule in rules)
+    longest = max(rule.window_seconds for since, until, rules in spans if since < until for rule in rules)
     found = 0
     for person in {person for person, _, _ in messages}:
         mine = sorted(((at, order) for who, at, order in messages if who == person), key=lambda sent: sent[0])
