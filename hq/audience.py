@@ -20,6 +20,7 @@ from common.kernel.keyed_hash import salt, uniform
 from common.kernel.refusal import conflict, invalid, missing
 from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Person, Sensitivity
 from common.rules.rule_language import Rule
+from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 
 PREVIEW_ROWS_MAX = 100
@@ -249,11 +250,7 @@ def _replace(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     reach("audience.save.before_sync")
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
     reach("audience.save.after_sync")
 
 

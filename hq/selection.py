@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from common.kernel.columns import Keys
 from common.kernel.tag import KEY
+from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 from hq.work_orders import TEXT, Share
 
@@ -81,7 +82,7 @@ def freeze(
         os.fsync(file.fileno())
     reach("selection.freeze.before_sync")
     draft.replace(path)
-    _sync(directory)
+    sync_directory(directory)
     reach("selection.freeze.after_sync")
     return Selection(path.name, digest, snapshot, selected_at, selected, dict(tasks))
 
@@ -119,7 +120,7 @@ def remove(directory: Path, selection: Selection) -> None:
     """Its wave must be cut: nothing reads it after that."""
     reach("selection.remove.before_sync")
     (directory / selection.file).unlink(missing_ok=True)
-    _sync(directory)
+    sync_directory(directory)
     reach("selection.remove.after_sync")
 
 
@@ -127,11 +128,3 @@ def _table(share: Share) -> pa.Table:
     rows = len(share.keys)
     columns = [pa.repeat(share.channel, rows), pa.repeat(share.node, rows), pa.array(share.keys), share.texts]
     return pa.table(columns, schema=_SCHEMA)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,6 +26,7 @@ from adapters.streams import packed
 from adapters.streams.cloudevents import CONTENT_TYPE, Headers
 from adapters.streams.stretch import EdgeNow, Owner, Stretch
 from common.kernel.refusal import conflict, invalid
+from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 
 MAGIC = b"LDEV"
@@ -183,14 +184,6 @@ def _settled(directory: Path, partitions: int) -> int:
         raise invalid(f"the journal {directory} has {found} partitions, the settings ask for {partitions}; "
                       f"set {found}, or give an empty directory")  # fmt: skip
     return found
-
-
-def sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _begun(directory: Path, offset: int) -> int:

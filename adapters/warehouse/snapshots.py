@@ -22,6 +22,7 @@ from adapters.warehouse.cell_type import ARROW
 from common.kernel.columns import Keys
 from common.kernel.refusal import conflict, missing
 from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Sensitivity, Tag, TagClass, TagType
+from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 
 ROW_GROUP_ROWS = 122_880
@@ -142,7 +143,7 @@ class Snapshots:
                 path.unlink()
             for path in self.directory.glob("*.tmp"):
                 _remove_left_over(path)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
             reach("snapshots.sweep.after_sync")
 
     @contextmanager
@@ -183,7 +184,7 @@ class Snapshots:
             raise conflict("another import published people meanwhile; run this one again") from None
         finally:
             temporary.unlink()
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         reach("snapshots.announce.after_sync")
 
     def _replace(self, snapshot: Snapshot, draft: Path) -> None:
@@ -191,7 +192,7 @@ class Snapshots:
         draft.rename(snapshot.path)
         temporary = _write_manifest(snapshot)
         temporary.replace(self._manifest(snapshot.version))
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         reach("snapshots.replace.after_sync")
 
 
@@ -271,11 +272,3 @@ def _groups(people: Iterable[pa.RecordBatch], wanted: pa.Schema) -> Iterator[pa.
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -27,6 +27,7 @@ from common.kernel.task import YET_TO_SEND, TaskEvent, TaskReason
 from common.kernel.task_block import TaskBlock, advance
 from common.runtime.clock import Clock, trusted
 from common.runtime.database import Database
+from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 from common.runtime.outage import OUTAGE_SECONDS_MAX, StoreUnavailable
 
@@ -132,7 +133,7 @@ class MarkFile:
         finally:
             os.close(descriptor)
         if new:
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         reach("fence.write.after_sync")
 
 
@@ -272,11 +273,3 @@ def _insisting() -> AsyncRetrying:
 
 def _checksum(kept: Kept) -> int:
     return zlib.crc32(f"{kept.number} {kept.mark}".encode())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -31,11 +31,12 @@ def test_the_table_of_failpoints_is_that_of_the_source() -> None:
     "source",
     [
         "def keep(path):\n    os.fsync(path)",
+        "from common.runtime.directory import sync_directory\ndef keep(path):\n    sync_directory(path)",
         "from pathlib import Path\ndef keep(path):\n    reach('it.before_sync')\n    path.replace(other)",
         "async def keep(database):\n    await database.write(lambda connection: None)",
         "def keep(database):\n    with database.transaction() as connection:\n        pass",
     ],
-    ids=["unguarded sync", "half guarded rename", "nameless work", "nameless transaction"],
+    ids=["unguarded sync", "unguarded directory", "half guarded rename", "nameless work", "nameless transaction"],
 )
 def test_a_durable_step_without_failpoint_is_found(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 
 MAGIC = b"LDCKPT1\n"
@@ -73,7 +74,7 @@ class Checkpoints:
             size = file.tell()
         self._keep_previous(path)
         draft.replace(path)
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
         reach("checkpoint.save.after_sync")
         return size
 
@@ -106,14 +107,6 @@ class Checkpoints:
         reach("checkpoint.keep_previous.before_sync")
         link.replace(path.with_suffix(".previous"))
         reach("checkpoint.keep_previous.after_sync")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _pieces(checkpoint: Checkpoint) -> Iterator[bytes | memoryview]:
