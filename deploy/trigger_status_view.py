@@ -28,8 +28,6 @@ def show(told: Document, lang: str, console: Console) -> None:
     console.print(_summary(told, lang))
     if told["engines"]:
         console.print(_engines(told, lang))
-    if told["jobs"]:
-        console.print(_jobs(told, lang))
 
 
 def _rules(told: Document, lang: str) -> Table:
@@ -119,11 +117,3 @@ def _moment(newest: int | None) -> str:
     if newest is None or newest < 0:
         return "-"
     return datetime.fromtimestamp(newest / 1000, _CHINA).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _jobs(told: Document, lang: str) -> Table:
-    table = Table(*(word(column, lang) for column in ("job", "partition", "counters")), box=None)
-    for job in told["jobs"]:
-        counters = "\n".join(f"{name} {count}" for name, count in job["counters"].items())
-        table.add_row(job["name"], job["partition"], counters)
-    return table

@@ -107,13 +107,3 @@ trigger_wave = Table(
     Column("scene", String(64), nullable=False, server_default=""),
 )
 """The last wave of each rule's requests, and its scene. Who hands over a rule's fires holds its row."""
-
-trigger_job = Table(
-    "trigger_job",
-    metadata,
-    Column("name", String(64), primary_key=True, doc="Of the job: an engine, the forecast."),
-    Column("partition", String(128), primary_key=True),
-    Column("counters", Text, nullable=False, doc="JSON."),
-    Column("at", BigInteger, nullable=False, doc="When it said so, in milliseconds."),
-)
-"""How the trigger engine's jobs stand, as they last said."""

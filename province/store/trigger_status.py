@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,10 +14,9 @@ from common.delivery.tables import task_block, work_order
 from common.kernel.task import TaskReason, TaskState
 from common.kernel.task_block import BLOCK_ROWS
 from common.kernel.work_order import TRIGGER
-from common.runtime import bulk
 from province.fire import Fate
 from province.store import fires
-from province.store.tables import local_request, trigger_job, trigger_wave
+from province.store.tables import local_request, trigger_wave
 
 STAGES = ("match", "decide", "send", "receipt", "total")
 """Event to fire, to decision, to the vendor's answer, to its receipt; and event to the vendor's answer. The wait that
@@ -52,18 +50,6 @@ _SENT = (
     .where(local_request.c.rule != "", local_request.c.fired_at >= bindparam("since"))
 )
 _SCENES = select(trigger_wave.c.rule, trigger_wave.c.scene).order_by(trigger_wave.c.scene, trigger_wave.c.rule)
-_JOBS = select(trigger_job).order_by(trigger_job.c.name, trigger_job.c.partition)
-
-
-def say(connection: Connection, job: str, partitions: Sequence[str], counters: Sequence[Document], now: int) -> None:
-    """How a job stands in each partition, in place of what it said before; `now` in milliseconds."""
-    columns: dict[str, bulk.Column] = {
-        "name": [job] * len(partitions),
-        "partition": list(partitions),
-        "counters": [json.dumps(each) for each in counters],
-        "at": [now] * len(partitions),
-    }
-    bulk.upsert(connection, trigger_job, columns)
 
 
 def status(connection: Connection, since: int) -> Document:
@@ -86,10 +72,6 @@ def status(connection: Connection, since: int) -> Document:
                 "latency_ms": _latencies([taken[rule]]),
             }
             for rule, scene in scenes.items()
-        ],
-        "jobs": [
-            {"name": row.name, "partition": row.partition, "at": row.at, "counters": json.loads(row.counters)}
-            for row in connection.execute(_JOBS)
         ],
     }
 

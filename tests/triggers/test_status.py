@@ -7,7 +7,7 @@ import numpy as np
 from common.delivery import claim, ledger, record, vault
 from common.kernel.channel import SendOutcome
 from province.store import trigger_status
-from tests.triggers.fires import HERE, NOW, Node, firing, rule
+from tests.triggers.fires import HERE, Node, firing, rule
 
 
 def _send(node: Node, at: int) -> None:
@@ -53,15 +53,3 @@ def test_the_wait_an_offer_asks_for_is_no_latency(node: Node, noon: int) -> None
     with node.store.snapshot() as connection:
         latencies = trigger_status.status(connection, 0)["rules"][0]["latency_ms"]
     assert (latencies["send"]["p50"], latencies["total"]["p50"]) == (100, 1_100)
-
-
-def test_what_a_job_says_replaces_what_it_said_before(node: Node) -> None:
-    for at, late in ((NOW, 3), (NOW + 1, 4)):
-        with node.store.transaction() as connection:
-            trigger_status.say(connection, "engine", ["0", "1"], [{"late": late}, {"late": 0}], at)
-    with node.store.snapshot() as connection:
-        jobs = trigger_status.status(connection, 0)["jobs"]
-    assert [(each["partition"], each["counters"]["late"], each["at"]) for each in jobs] == [
-        ("0", 4, NOW + 1),
-        ("1", 0, NOW + 1),
-    ]

@@ -237,14 +237,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
     )
     op.create_table(
-        "trigger_job",
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("partition", sa.String(length=128), nullable=False),
-        sa.Column("counters", sa.Text(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name", "partition"),
-    )
-    op.create_table(
         "trigger_wave",
         sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("last", sa.Integer(), nullable=False),
