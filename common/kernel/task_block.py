@@ -109,6 +109,13 @@ def reopened(block: TaskBlock) -> TaskBlock:
     return open_block(block.work_order, block.number, block.keys, block.texts, block.text_refs)
 
 
+def undecided(block: TaskBlock, rows: Rows) -> TaskBlock:
+    """`rows` open once more, as though nobody had decided on them."""
+    states, reasons, settled = block.states.copy(), block.reasons.copy(), block.settled_at.copy()
+    states[rows], reasons[rows], settled[rows] = TaskState.OPEN, TaskReason.NONE, 0
+    return replace(block, states=states, reasons=reasons, settled_at=settled)
+
+
 def respond(block: TaskBlock, rows: Rows, responses: Codes) -> tuple[TaskBlock, Rows]:
     """Record replies (rows may repeat; the highest response wins); answers the new block and the rows that changed."""
     merged = block.responses.copy()

@@ -15,7 +15,7 @@ from common.delivery.policies import understood
 from common.kernel.channel import CHANNELS
 from common.kernel.policy import DEFAULT, SUBMIT_SECONDS, Policy, Scope
 from common.kernel.stop import StopScope
-from common.kernel.task import TERMINAL
+from common.kernel.task import TERMINAL, TaskState
 from common.kernel.task_block import BLOCK_ROWS
 from common.kernel.work_order import HQ_NODE, WorkOrder, WorkOrderState
 from deploy.simulation import barred, policies
@@ -33,6 +33,8 @@ BLOCKS = "SELECT work_order, number, states FROM task_block"
 VERSIONS = "SELECT name, version FROM work_order"
 POLICIES = "SELECT version, document FROM policy"
 SETTLED = min(TERMINAL)
+LEARNED = {(TaskState.SUPPRESSED, state) for state in (TaskState.DELIVERED, TaskState.FAILED, TaskState.EXPIRED)}
+"""What a restored HQ remembers to have suppressed, it may have issued again since, and a vendor knows how it ended."""
 DAY, SHANGHAI_SECONDS = 86_400, 28_800
 
 
@@ -184,7 +186,7 @@ class Witness:
         for name, number, states in node.rows(BLOCKS):
             before = seen.states.get((name, number), states)
             if before != states:
-                _check_terminal(node.name, name, number, before, states)
+                _check_terminal(node, name, number, before, states)
             seen.states[name, number] = states
 
     def _check_versions(self, node: Node, seen: _Seen) -> None:
@@ -218,7 +220,8 @@ def _too_late(contact: Contact, booked: Moment, since: Moment) -> bool:
     return since.commit < booked.commit or contact.at > since.at + SUBMIT_SECONDS
 
 
-def _check_terminal(node: str, name: str, number: int, before: bytes, after: bytes) -> None:
+def _check_terminal(node: Node, name: str, number: int, before: bytes, after: bytes) -> None:
     for row, (was, now) in enumerate(zip(before, after, strict=True)):
-        if was >= SETTLED and was != now:
-            raise Violation("one_terminal", f"{node}: task {row} of {name}/{number} went from {was} to {now}")
+        learned = node.name == HQ_NODE and node.restored and (was, now) in LEARNED
+        if was >= SETTLED and was != now and not learned:
+            raise Violation("one_terminal", f"{node.name}: task {row} of {name}/{number} went from {was} to {now}")

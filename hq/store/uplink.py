@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from common.delivery import consents, decisions, erasures, forgetting, ledger, orders, stops, vault
+from common.delivery import consents, decisions, erasures, fence, forgetting, ledger, orders, stops, vault
 from common.kernel.columns import Keys, Mask
 from common.kernel.consent import Consents
 from common.kernel.decision import Decision
 from common.kernel.erasure import Erasures, erasures_of
-from common.kernel.incarnation import Retold
+from common.kernel.incarnation import FIRST, Retold
 from common.kernel.order import OrderRecords, PoolChange
 from common.kernel.policy import PolicyEvent
 from common.kernel.pool import PoolChanges
@@ -106,6 +106,7 @@ class Mirrors:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._restored = fence.load(connection).number > FIRST
         self._blocks: dict[tuple[str, int], TaskBlock] = {}
 
     def take(self, results: Results, forgot: bool) -> None:
@@ -118,7 +119,7 @@ class Mirrors:
                 continue
             if block is None or not belongs(block, part):
                 raise not_yours(f"work order {name} has no such tasks in block {number}")
-            self._blocks[name, number] = mirror(block, part)
+            self._blocks[name, number] = mirror(block, part, restored=self._restored)
 
     def save(self) -> None:
         for block in self._blocks.values():

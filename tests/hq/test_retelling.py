@@ -15,8 +15,9 @@ from common.courier.standing import Standing
 from common.delivery import fence, ledger
 from common.kernel.incarnation import Incarnation, Retold
 from common.kernel.refusal import Refusal
-from common.kernel.task import TaskState
-from common.kernel.task_block import open_block
+from common.kernel.result import results_of
+from common.kernel.task import TaskEvent, TaskReason, TaskState
+from common.kernel.task_block import advance, open_block
 from common.kernel.work_order import WorkOrder, WorkOrderState
 from common.runtime.database import Database
 from hq import link
@@ -131,3 +132,36 @@ def test_what_a_lost_hq_may_have_issued_to_a_province_restored_since_is_not_said
         block = open_block(order.name, 0, keys, ("",), np.zeros(1, dtype=np.uint32))
         work_orders.cut(connection, order, [block], later)
         assert ledger.load_block(connection, order.name, 0).states.tolist() == [state]
+
+
+@pytest.mark.parametrize(
+    ("incarnation", "told", "reason", "kept"),
+    [
+        (2, TaskState.DELIVERED, TaskReason.NONE, TaskState.DELIVERED),
+        (2, TaskState.FAILED, TaskReason.UNDELIVERABLE, TaskState.FAILED),
+        (2, TaskState.EXPIRED, TaskReason.VENDOR_EXPIRED, TaskState.EXPIRED),
+        (2, TaskState.EXPIRED, TaskReason.VALIDITY_OVER, TaskState.SUPPRESSED),
+        (2, TaskState.UNKNOWN, TaskReason.RESTORED, TaskState.SUPPRESSED),
+        (1, TaskState.DELIVERED, TaskReason.NONE, TaskState.SUPPRESSED),
+    ],
+)
+def test_a_vendor_knows_better_than_a_restored_hq_that_remembers_to_have_suppressed_a_task(
+    database: Database, incarnation: int, told: TaskState, reason: TaskReason, kept: TaskState
+) -> None:
+    """It may have issued it again, in a history it lost. One that was never restored has not."""
+    block = open_block(LOST.name, 0, np.array([7], dtype=np.int64), ("",), np.zeros(1, dtype=np.uint32))
+    first = np.zeros(1, dtype=np.int64)
+    suppressed, _ = advance(block, first, TaskEvent.SUPPRESS, TaskReason.CONTACT_CAP, NOW)
+    column = np.array([told], dtype=np.uint8), np.array([reason], dtype=np.uint8)
+    ended = replace(block, states=column[0], reasons=column[1], settled_at=np.full(1, NOW + 9, dtype=np.uint32))
+    with database.transaction() as connection:
+        provinces.enroll(connection, "45", NOW)
+        fence.put(connection, Incarnation(number=incarnation, mark=9))
+        ledger.put_work_order(connection, LOST)
+        ledger.insert_block(connection, suppressed)
+        for _ in range(2):
+            uplink.apply(connection, "45", [results_of(ended, first)], NOW + 10)
+        found = ledger.load_block(connection, LOST.name, 0)
+        assert (found.states.tolist(), found.reasons.tolist()) == (
+            ([told], [reason]) if kept is told else ([kept], [TaskReason.CONTACT_CAP])
+        )
