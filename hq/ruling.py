@@ -149,7 +149,7 @@ def judged(considered: Considered, stage: str, others: Sequence[Task] = ()) -> l
             "facts": {name: int(considered.value(name)[0]) for name in READS[rule.reason] if considered.known(name)[0]},
         }
         if rule.reason is TaskReason.CONTACT_CAP:
-            told["caps"] = _caps(considered, others, province=stage == LOCAL_STAGE)
+            told["caps"] = [] if stage == "claim" else _caps(considered, others, province=stage == LOCAL_STAGE)
         told["until"] = _until(rule.reason, considered.policy, told) if told["forbids"] else None
         said.append(told)
     return said

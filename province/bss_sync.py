@@ -92,6 +92,6 @@ def take_pool_changes(
 def _came(connection: Connection, changes: PoolChanges) -> PoolChanges:
     """Who was not at home here before, or was gone in between."""
     people, places = np.unique(changes.keys, return_inverse=True)
-    _, _, active = vault.people(connection, people)
+    _, _, active, _ = vault.people(connection, people)
     stayed = active[places] & ~np.isin(changes.keys, changes.keys[changes.changes == PoolChange.LEFT])
     return changes.take(np.flatnonzero((changes.changes == PoolChange.JOINED) & ~stayed))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.kernel.arbitration import NO_POOL, NOBODY, Pool, Requests, Verdict, decide
-from common.kernel.budget import Spends
+from common.kernel.budget import Spends, own_from
 from common.kernel.channel import CHANNELS, ChannelClass
 from common.kernel.columns import Codes, Rows
 from common.kernel.contact_rules import NO_ROOM, OUTRANKED_BY, OWN_FROM, SPENT, Fact, Facts, fact_where
@@ -85,8 +85,9 @@ def arbitrate(
     if not asked:
         return []
     whose = np.repeat(np.arange(len(asked)), [len(request) for request in asked])
-    own_from = np.concatenate([_own_from(each, books.policy, at, now) for each, at in zip(asked, since, strict=True)])
-    rows = np.flatnonzero(own_from == 0)
+    free_at = [own_from(books.policy, *_account(each), at, now) for each, at in zip(asked, since, strict=True)]
+    held_until = np.concatenate(free_at)
+    rows = np.flatnonzero(held_until == 0)
     pools = [Pool(max(0, places)) for places in rooms.values()]
     asking = _requests(asked, whose, books.policy, list(rooms)).take(rows)
     decided = decide(asking, books.ledger, books.caps, pools, now)
@@ -96,7 +97,7 @@ def arbitrate(
     codes[rows] = decided.verdicts
     spent[:, rows] = decided.spent[:, decided.people] * _covering(asked, books.policy)[:, whose[rows]]
     rivals[rows] = np.where(decided.rivals == NOBODY, NOBODY, whose[rows[decided.rivals]])
-    return [Verdicts(codes[at], rivals[at], own_from[at], spent[:, at]) for at in _parts(asked)]
+    return [Verdicts(codes[at], rivals[at], held_until[at], spent[:, at]) for at in _parts(asked)]
 
 
 def facts_of(verdicts: Verdicts, part: slice) -> Facts:
@@ -140,15 +141,6 @@ def _parts(asked: Sequence[LocalRequest]) -> list[slice]:
     """Where each request's people are among all."""
     ends = np.cumsum([len(request) for request in asked]).tolist()
     return [slice(end - len(request), end) for request, end in zip(asked, ends, strict=True)]
-
-
-def _own_from(request: LocalRequest, policy: Policy, since: NDArray[np.int64], now: int) -> NDArray[np.int64]:
-    """When contacts that were all spent at `since` are free again; 0 where they are by now."""
-    covering = [rule.window_seconds for rule in policy.caps if rule.covers(*_account(request))]
-    if not covering:
-        return np.zeros_like(since)
-    free = since + max(covering) + SPEND_MARGIN_SECONDS
-    return np.where((since > 0) & (free > now), free, 0)
 
 
 def _account(request: LocalRequest) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from common.delivery import consents, erasures, orders, stops, vault
 from common.kernel import contact_rules
+from common.kernel.budget import own_from
 from common.kernel.channel import CHANNELS
 from common.kernel.columns import Keys
 from common.kernel.contact_rules import Fact, Facts, Terms, fact_of, fact_where
@@ -33,7 +34,7 @@ def at_claim(
     What neither the work order nor the policy asks for is not read.
     """
     first, last = int(keys[0]), int(keys[-1])
-    msisdns, known, active = vault.people(connection, keys)
+    msisdns, known, active, home_since = vault.people(connection, keys)
     facts: dict[str, Fact] = {
         contact_rules.ERASED_AT: _erased(connection, keys, unwritten),
         contact_rules.LEFT: fact_where(known & ~active),
@@ -41,6 +42,9 @@ def at_claim(
     }
     terms = terms_of(order)
     facts.update(_stops(connection, keys, terms, policy, now))
+    if not order.leased:
+        free = own_from(policy, terms.channel_class, terms.product_line, home_since, now)
+        facts[contact_rules.OWN_FROM] = fact_of(keys, keys[free > 0], free[free > 0])
     if not order.service:
         facts[contact_rules.OWNS_SINCE] = fact_of(keys, orders.owners_between(connection, order.offer, first, last))
         facts.update(_orders(connection, keys, policy, now))

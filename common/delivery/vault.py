@@ -28,7 +28,7 @@ def put_subscribers(
     """
     provinces = np.broadcast_to(np.asarray(province, dtype=np.int64), keys.shape)
     unique, first, places = np.unique(keys, return_index=True, return_inverse=True)
-    stored, known, _ = people(connection, unique)
+    stored, known, *_ = people(connection, unique)
     holders = np.where(known, stored, msisdns[first])
     clash = (holders[places] != msisdns) | erasures.erased(connection, keys)
     kept = known | ~clash[first]
@@ -47,22 +47,20 @@ def put_subscribers(
     return added, np.flatnonzero(clash)
 
 
-def people(connection: Connection, keys: Keys) -> tuple[NDArray[np.int64], Mask, Mask]:
-    """(numbers, known, active) aligned with `keys`, which must be ascending and unique; unknown: 0, False, False."""
-    numbers, active = np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
-    found = bulk.lookup(connection, vault, "subscriber_key", keys, ("msisdn", "active"))
+def people(connection: Connection, keys: Keys) -> tuple[NDArray[np.int64], Mask, Mask, NDArray[np.int64]]:
+    """(numbers, known, active, home since) aligned with `keys`, which must be ascending and unique; unknown: zeros."""
+    table = np.zeros((len(keys), 3), dtype=np.int64)
+    found = bulk.lookup(connection, vault, "subscriber_key", keys, ("msisdn", "active", "home_since"))
     if found:
-        table = np.array(found, dtype=np.int64)
-        places = np.searchsorted(keys, table[:, 0])
-        numbers[places] = table[:, 1]
-        active[places] = table[:, 2] != 0
-    return numbers, numbers > 0, active
+        rows = np.array(found, dtype=np.int64)
+        table[np.searchsorted(keys, rows[:, 0])] = rows[:, 1:]
+    return table[:, 0], table[:, 0] > 0, table[:, 1] != 0, table[:, 2]
 
 
 def numbers(connection: Connection, keys: Keys) -> tuple[NDArray[np.int64], Mask]:
     """(msisdns, known) aligned with `keys`, in any order; 0 where unknown."""
     unique, places = np.unique(keys, return_inverse=True)
-    found, known, _ = people(connection, unique)
+    found, known, *_ = people(connection, unique)
     return found[places], known[places]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.kernel.columns import Codes, Keys, Mask, Rows, Times
-from common.kernel.policy import SPEND_MARGIN_SECONDS, SUBMIT_SECONDS, CapRule
+from common.kernel.policy import SPEND_MARGIN_SECONDS, SUBMIT_SECONDS, CapRule, Policy
 from common.kernel.task import TaskReason, TaskState
 
 _LEASED = (TaskState.OPEN, TaskState.SUBMITTING)
@@ -88,6 +88,20 @@ def spent(keys: Keys, spends: Spends, rule: CapRule, now: int) -> NDArray[np.int
     there = places < len(keys)
     there[there] = keys[places[there]] == found[there]
     return np.bincount(places[there], minlength=len(keys)).astype(np.int64)
+
+
+def own_from(
+    policy: Policy, channel_class: str, product_line: str, since: NDArray[np.int64], now: int
+) -> NDArray[np.int64]:
+    """When contacts that all counted as spent at `since` (0: none did) are a province's own; 0 where they are by now.
+
+    So are those of somebody who came from another province, which may have spent them, and everybody's after a restore.
+    """
+    covering = [rule.window_seconds for rule in policy.caps if rule.covers(channel_class, product_line)]
+    if not covering:
+        return np.zeros_like(since)
+    free = since + max(covering) + SPEND_MARGIN_SECONDS
+    return np.where((since > 0) & (free > now), free, 0)
 
 
 def joined(parts: Sequence[tuple[Account, Keys, NDArray[np.int64]]]) -> Spends:

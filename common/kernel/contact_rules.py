@@ -137,8 +137,10 @@ AT_CLAIM: tuple[ContactRule, ...] = (
     ContactRule(TaskReason.NO_CONSENT, _no_consent),
     ContactRule(TaskReason.COOLING, _cooling),
     ContactRule(TaskReason.NO_NUMBER, lambda of: of.known(UNNUMBERED), service=True),
+    ContactRule(TaskReason.CONTACT_CAP, lambda of: of.value(OWN_FROM) > of.now),
 )
-"""What the executing node decides before it books contacts, in order."""
+"""What the executing node decides before it books contacts, in order. Who came from another province after a province
+decided to contact them on its own account, may have been contacted there."""
 
 STAGES: dict[str, tuple[ContactRule, ...]] = {"issue": AT_ISSUE, "local": AT_LOCAL, "claim": AT_CLAIM}
 

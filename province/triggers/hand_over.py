@@ -98,7 +98,7 @@ def channel_of(offer: Offer, channels: Mapping[str, Channel]) -> Channel | None:
 
 def people_of(connection: Connection, firing: Firing, province: int) -> Person:
     keys, places = np.unique(firing.keys, return_inverse=True)
-    _, known, active = vault.people(connection, keys)
+    _, known, active, _ = vault.people(connection, keys)
     here = known & (vault.provinces_of(connection, keys) == province)
     return Person(here[places], active[places], erasures.void_until(connection, firing.keys))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sqlalchemy import Connection, delete
 
 from common.courier.tables import log_entry
-from common.delivery import decisions, ledger, policies, replay, spends, sweep, vault
+from common.delivery import decisions, facts, ledger, policies, replay, spends, sweep, vault
 from common.delivery.facts import terms_of
 from common.kernel.budget import spent
 from common.kernel.channel import CHANNELS
+from common.kernel.contact_rules import AT_CLAIM, Considered, reasons
 from common.kernel.decision import remade
 from common.kernel.order import PoolChange
 from common.kernel.pool import PoolChanges
@@ -56,6 +58,16 @@ class Node:
             found = local_requests.outcome(connection, name)
         assert found is not None
         return found
+
+    def claimed(self, work_order: str, now: int, *, leased: bool = False) -> list[int]:
+        """What the rules at claim say of its first block. `leased`: as though HQ had issued it."""
+        with self.store.snapshot() as connection:
+            order, block = ledger.load_work_order(connection, work_order), ledger.load_block(connection, work_order, 0)
+            assert order is not None
+            assert block is not None
+            order, policy = replace(order, leased=leased), policies.in_force(connection)
+            _, known = facts.at_claim(connection, order, block.keys, policy, now)
+        return reasons(AT_CLAIM, Considered(len(block), facts.terms_of(order), policy, known, now)).tolist()
 
     def reasons(self, name: str) -> list[int]:
         with self.store.snapshot() as connection:
@@ -207,6 +219,26 @@ def test_bss_says_who_came(node: Node, request_for: RequestFor) -> None:
     node.ask(request_for("a", [new, back, here]))
     node.admit()
     assert node.reasons("a") == [TaskReason.CONTACT_CAP, TaskReason.CONTACT_CAP, TaskReason.NONE]
+
+
+def test_who_comes_between_decision_and_claim_is_not_contacted_on_what_was_decided_before(
+    node: Node, request_for: RequestFor
+) -> None:
+    """The province they left may have spent its own contacts meanwhile."""
+    here, comes = 3, 5
+    with node.store.transaction() as connection:
+        vault.put_subscribers(connection, np.array([here]), np.array([here]) + 8_613_800_000_000, int(CODE))
+    node.ask(request_for("a", [here, comes], end_at=NOW + 30 * DAY))
+    node.admit()
+    assert node.reasons("a") == [TaskReason.NONE, TaskReason.NONE]
+    came = PoolChanges(np.array([comes]), np.array([PoolChange.JOINED], np.uint8), np.array([NOW - 60], np.uint32))
+    free = NOW - 60 + 7 * DAY + 90  # the longest window of the default policy is a week
+    with node.store.transaction() as connection:
+        bss_sync.take_pool_changes(connection, came, came.keys + 8_613_800_000_000, int(CODE), NOW + 1)
+    assert node.claimed("local/a/1/local_sms/45", NOW + 2) == [TaskReason.NONE, TaskReason.CONTACT_CAP]
+    assert node.claimed("local/a/1/local_sms/45", free - 1) == [TaskReason.NONE, TaskReason.CONTACT_CAP]
+    assert node.claimed("local/a/1/local_sms/45", free) == [TaskReason.NONE, TaskReason.NONE]
+    assert node.claimed("local/a/1/local_sms/45", free - 1, leased=True) == [TaskReason.NONE, TaskReason.NONE]
 
 
 def test_after_a_restore_nothing_is_spent_until_the_window_has_passed(
