@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CLOCKS_SECONDS = 15
 KNOWN_BETTER = frozenset({"queues_drained", "stops_agree", "consents_agree"})
 """Rules of the ending, which knows what a lost acknowledgement excuses, and who moved."""
-FORGIVEN = frozenset({"policies_agree", "work_orders_whole"})
+FORGIVEN = frozenset({"policies_agree", "policies_rise", "work_orders_whole"})
 """Rules that an HQ may break that came back from a backup: nobody applied the policy again that it forgot, and it ends
 what it finds half cut.
 """
@@ -38,7 +38,10 @@ def check_end(simulated: world.World) -> None:
 def _world(simulated: world.World) -> World:
     contacts = simulated.witness.contacts
     nodes = [_node(node.name, [each for each in contacts if each.node == node.name]) for node in simulated.nodes]
-    keys, federation_key = np.unique([person.key for person in simulated.people]), audience.federation_key(simulated.seed)
+    keys, federation_key = (
+        np.unique([person.key for person in simulated.people]),
+        audience.federation_key(simulated.seed),
+    )
     shares = hold_outs.shares(stores.campaigns(store_of(simulated.hq.name).connection))
     held_out = {name: hold_outs.drawn(keys, federation_key, name, share) for name, share in shares.items() if share}
     return World(tuple(nodes), held_out, settled=True, margin_seconds=CLOCKS_SECONDS)
