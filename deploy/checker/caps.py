@@ -144,7 +144,7 @@ def _capacities(joined: Joined, spans: list[InForce]) -> Finding:
 
 
 def _by_day(joined: Joined, channel: str, rows: Ints) -> tuple[Ints, Ints]:
-    """In order of time, with the day of each; but for those so near its end that the node may count them to the next."""
+    """In order of time, with the day of each; without those so near its end that its node may call it the next."""
     known = joined.world.channels.get(channel)
     rows = rows[np.argsort(joined.accepted_at[rows], kind="stable")]
     local = local_times(known.zone if known else "Asia/Shanghai", joined.accepted_at[rows])
