@@ -121,6 +121,8 @@ class Headquarters(Node):
             self.plan(ISSUE_AGAIN_SECONDS * self.world.random.random(), self.issue, plan)
         elif self.write(work_orders.begin_cut, plan.campaign, 1, sent.work_orders(), now):
             self.world.tell(self.name, "issues %s", sent)
+            if sent != plan:
+                self.world.kinds[f"{STORY}hold-out"] += 1
             self.plan(5 * self.world.random.random(), self._cut, sent, 0)
 
     def _cut(self, plan: Plan, share: int) -> None:
