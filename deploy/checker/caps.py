@@ -123,31 +123,40 @@ def _say(joined: Joined, spans: list[InForce], rows: Ints, last: int, scope: str
 
 
 def _capacities(joined: Joined, spans: list[InForce]) -> Finding:
-    """Per node, channel and civil day, by the largest capacity in force around that day."""
+    """Each contact with those before it on its civil day at that node and channel.
+
+    By the largest capacity in force in the day before it: what a vendor recognises may be sent again so long after it
+    was booked.
+    """
     tally = Tally("I12", "capacity_kept")
     for channel in dict.fromkeys(channel for span in spans for channel in span.policy.capacities):
         mine = np.flatnonzero(np.array([line[0] == channel for line in joined.lines] or [False])[joined.refs])
-        days = _days(joined, channel, mine)
         for place, node in enumerate(joined.world.nodes):
-            found, counts = np.unique(days[joined.nodes[mine] == place], return_counts=True)
-            most = _most(spans, channel, found * DAY)
-            over = counts > most
-            if tally.note(int(counts.sum()), int((counts - most)[over].sum())):
+            rows, days = _by_day(joined, channel, mine[joined.nodes[mine] == place])
+            numbers = np.arange(len(rows)) - np.searchsorted(days, days) + 1
+            over = numbers > _most(spans, channel, joined.accepted_at[rows])
+            if tally.note(len(rows), int(over.sum())):
                 at = first_true(over)
-                tally.first = f"{counts[at]} contacts on {channel} of {node.name} on {moment(found[at] * DAY)[:10]}"
+                tally.first = (
+                    f"{numbers[at]} contacts on {channel} of {node.name} by {moment(joined.accepted_at[rows[at]])}"
+                )
     return tally.finding
 
 
-def _days(joined: Joined, channel: str, rows: Ints) -> Ints:
+def _by_day(joined: Joined, channel: str, rows: Ints) -> tuple[Ints, Ints]:
+    """In order of time, with the day of each; without those so near its end that its node may call it the next."""
     known = joined.world.channels.get(channel)
-    return local_times(known.zone if known else "Asia/Shanghai", joined.accepted_at[rows]) // DAY
+    rows = rows[np.argsort(joined.accepted_at[rows], kind="stable")]
+    local = local_times(known.zone if known else "Asia/Shanghai", joined.accepted_at[rows])
+    clear = local % DAY < DAY - joined.world.margin_seconds
+    return rows[clear], local[clear] // DAY
 
 
-def _most(spans: list[InForce], channel: str, begins: Ints) -> Ints:
-    """The largest capacity by any policy in force on each day; without limit where one in force sets none."""
-    most = np.full(len(begins), -1, dtype=np.int64)
+def _most(spans: list[InForce], channel: str, moments: Ints) -> Ints:
+    """The largest capacity by any policy in force in the day before; without limit where one in force sets none."""
+    most = np.full(len(moments), -1, dtype=np.int64)
     for span in spans:
-        there = policies.relevant(span, begins - DAY, begins + 2 * DAY, 0)
+        there = policies.relevant(span, moments - DAY, moments, 0)
         limit = span.policy.capacities.get(channel, np.iinfo(np.int64).max)
         most[there] = np.maximum(most[there], limit)
     return np.where(most < 0, np.iinfo(np.int64).max, most)

@@ -225,7 +225,7 @@ def _two_ends(world: World, hq: Node, sides: Sides) -> Mask:
     """HQ calls ended what the province does not, or ended otherwise; but for what a restore made anybody forget."""
     mine, hqs = sides.province.ledger, hq.ledger
     ended, state = hqs.states[sides.hqs] >= FIRST_TERMINAL, mine.states[sides.mine]
-    restored = (mine.reasons[sides.mine] == RESTORED) | (hqs.reasons[sides.hqs] == RESTORED)
+    restored = _forgotten(hq, sides)
     forgot = (state < FIRST_TERMINAL) & (sides.province.fenced_at > 0) & (not world.settled)
     two: Mask = ended & (hqs.states[sides.hqs] != state) & ~restored & ~forgot & ~_decided_twice(hq, sides)
     two |= mine.keys[sides.mine] != hqs.keys[sides.hqs]
@@ -238,7 +238,7 @@ def _differ(world: World, hq: Node, sides: Sides) -> Mask:
     mine, hqs = sides.province.ledger, hq.ledger
     if not world.settled:
         return np.zeros(len(sides.mine), dtype=np.bool_)
-    restored = (mine.reasons[sides.mine] == RESTORED) | (hqs.reasons[sides.hqs] == RESTORED)
+    restored = _forgotten(hq, sides)
     fenced = sides.province.fenced_at > 0 or hq.fenced_at > 0
     differ = np.zeros(len(sides.mine), dtype=np.bool_)
     for name in _AGREED[: 2 if fenced else len(_AGREED)]:
@@ -248,6 +248,16 @@ def _differ(world: World, hq: Node, sides: Sides) -> Mask:
     differ |= sent & (mine.settled_at[sides.mine] != hqs.settled_at[sides.hqs]) & (not fenced)
     differ &= ~restored & ~_decided_twice(hq, sides)
     return differ
+
+
+def _forgotten(hq: Node, sides: Sides) -> Mask:
+    """A side that came back from a backup gave it up, or waited in vain for a receipt it had heard before."""
+    mine, hqs = sides.province.ledger, hq.ledger
+    given_up = (mine.reasons[sides.mine] == RESTORED) | (hqs.reasons[sides.hqs] == RESTORED)
+    unknown = (mine.states[sides.mine] == State.UNKNOWN) | (hqs.states[sides.hqs] == State.UNKNOWN)
+    before = mine.submitted_at[sides.mine] <= max(sides.province.fenced_at, hq.fenced_at)
+    mask: Mask = given_up | (unknown & before)
+    return mask
 
 
 def _decided_twice(hq: Node, sides: Sides) -> Mask:

@@ -47,9 +47,10 @@ def _acknowledged(world: World) -> Finding:
 
 
 def _in_step(world: World, reader: Node, log: Log, cursor: Cursor) -> bool:
-    """A reader restored from a backup is behind until it is told again."""
+    """A reader restored from a backup is behind until it is told again; of an empty log there is nothing to read."""
     if world.settled:
-        return cursor.epoch == log.epoch and cursor.sequence == log.head and _same_chain(log, cursor)
+        whole = cursor.epoch == log.epoch and cursor.sequence == log.head and _same_chain(log, cursor)
+        return whole or log.head == 0
     if cursor.epoch != log.epoch:
         return log.head == 0 or log.committed == 0 or reader.fenced_at > 0
     behind = cursor.sequence < log.committed and reader.fenced_at == 0

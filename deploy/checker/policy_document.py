@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -21,11 +23,17 @@ DEFAULT = Policy(0, 0, (Cap("all", "", 2, DAY), Cap("all", "", 6, 7 * DAY)))
 
 def read(version: int, document: str, received_at: int) -> Policy:
     """Raises ValueError, KeyError or yaml.YAMLError where it is no policy."""
+    return replace(_read(document), version=version, received_at=received_at)
+
+
+@lru_cache(1_000)
+def _read(document: str) -> Policy:
+    """Most nodes have the same."""
     fields: Mapping[str, Any] = yaml.load(document, yaml.BaseLoader)  # noqa: S506 - makes nothing but text, lists, maps
     calendar = fields.get("calendar") or {}
     return Policy(
-        version,
-        received_at,
+        0,
+        0,
         tuple(_cap(entry) for entry in fields["caps"]),
         cooling_seconds=_seconds(fields.get("cooling", "0s")),
         after_order_seconds=_seconds(fields.get("after_order", "0s")),

@@ -316,4 +316,16 @@ GUARDS: Mapping[str, Guard] = {
         "a province reports on no work order but its own",
         {"hq.store.retelling:own_work_order": _any_work_order},
     ),
+    "held_out": Guard(
+        "who is held out of a campaign is not contacted for it",
+        {"hq.audience:Audience.contactable": property(lambda audience: audience.target)},
+    ),
+    "places_fenced": Guard(
+        "after a restore a channel with a capacity takes nothing more that day",
+        {"common.delivery.places:_forgot": _always(False)},
+    ),
+    "places_of_day": Guard(
+        "a channel takes no more in a day than its capacity",
+        {"common.delivery.places:left": lambda connection, node, channel, policy, now, most: most},  # noqa: ARG005
+    ),
 }

@@ -24,6 +24,7 @@ from common.kernel.work_order import HQ_NODE
 from common.runtime.clock import GuardedClock
 from common.wire import codec
 from common.wire.server import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
+from deploy.simulation import audience
 from deploy.simulation.coroutine import at_once
 from deploy.simulation.kinds import STORY
 from deploy.simulation.node import Node
@@ -115,11 +116,14 @@ class Headquarters(Node):
         if not self.rows("SELECT 1 FROM campaign WHERE name = ?", plan.campaign):
             self.write(_store_campaign, plan)
         now = self.clock.now()
+        sent = audience.approved(plan, self.world.seed, self.world.people)
         if self.read(leases.fenced, now):
             self.plan(ISSUE_AGAIN_SECONDS * self.world.random.random(), self.issue, plan)
-        elif self.write(work_orders.begin_cut, plan.campaign, 1, plan.work_orders(), now):
-            self.world.tell(self.name, "issues %s", plan)
-            self.plan(5 * self.world.random.random(), self._cut, plan, 0)
+        elif self.write(work_orders.begin_cut, plan.campaign, 1, sent.work_orders(), now):
+            self.world.tell(self.name, "issues %s", sent)
+            if sent != plan:
+                self.world.kinds[f"{STORY}hold-out"] += 1
+            self.plan(5 * self.world.random.random(), self._cut, sent, 0)
 
     def _cut(self, plan: Plan, share: int) -> None:
         blocks = list(plan.blocks())
@@ -309,7 +313,7 @@ def _open(
 
 def _store_campaign(connection: Connection, plan: Plan) -> None:
     """As approved by an operator, its audience frozen."""
-    row = {"name": plan.campaign, "version": 1, "state": int(CampaignState.APPROVED), "yaml": ""}
+    row = {"name": plan.campaign, "version": 1, "state": int(CampaignState.APPROVED), "yaml": plan.yaml}
     connection.execute(_INSERT_CAMPAIGN, row | {"applied_by": "a", "approved_by": "b", "manifest": ""})
     row = {"campaign": plan.campaign, "number": 1, "name": "first", "select_at": plan.start_at}
     connection.execute(_INSERT_WAVE, row | {"state": int(WaveState.SELECTED), "selection": ""})

@@ -30,6 +30,13 @@ class Plan:
     product_line: str = ""
     service: bool = False
     purpose: str = ""
+    holdout: float = 0.0
+    """The share of its people that is held out."""
+
+    @property
+    def yaml(self) -> str:
+        """As far as anybody reads it."""
+        return f"holdout: {self.holdout:.0%}\n"
 
     def work_orders(self) -> list[WorkOrder]:
         return [self._work_order(share) for share in self.shares]

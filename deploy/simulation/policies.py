@@ -9,6 +9,10 @@ CHANNELS = ("sms", "app_push", "local_sms", "outbound_call")
 HOURS = (1, 2, 6, 24)
 """Of the first cap; the second's window is four times as long."""
 DIFFERENT, SHARED_BY = 8, 20
+CAPACITIES = 0.6, 0.8
+"""So many policies have any, and of so many channels."""
+PLACES = (0, 1, 1, 2, 2, 3)
+"""Contacts a day on a channel that has few."""
 
 
 QUIET, DEFAULT_QUIET, NEVER = (79_200, 25_200), (75_600, 32_400), (86_400, 0)
@@ -22,7 +26,7 @@ def is_quiet(document: str) -> bool:
 def document(random: Random, seed: int) -> str:
     """Seeds that run one after the other draw from few, so that reading them is cheap."""
     number = SHARED_BY * (seed // SHARED_BY) + random.randrange(DIFFERENT)
-    return _drawn(Random(number))  # noqa: S311 - a number must give the same policy every time
+    return _drawn(Random(number)) + _capacities(number)  # noqa: S311 - a number must give the same policy every time
 
 
 def _drawn(random: Random) -> str:
@@ -53,3 +57,12 @@ def _written(
         *(f"  {channel}: {{working: {window}}}" for channel in CHANNELS),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _capacities(number: int) -> str:
+    """Contacts a day on some channels; drawn apart, so that a policy without any is as if there were none."""
+    random, (policies, channels) = Random(f"capacities {number}"), CAPACITIES  # noqa: S311
+    if random.random() >= policies:
+        return ""
+    places = {channel: random.choice(PLACES) for channel in CHANNELS if random.random() < channels}
+    return f"capacities: {{{', '.join(f'{channel}: {count}' for channel, count in places.items())}}}\n"

@@ -27,7 +27,9 @@ WATCHED = ("stop", "work_order", "task_block", "policy", "log")
 
 
 class Store:
-    """`changed`: the watched tables that were written to since it was last cleared, be it in vain."""
+    """`changed`: the watched tables that were written to since it was last cleared, be it in vain. `connection` is
+    SQLAlchemy's own, for who looks with SQL of theirs.
+    """
 
     def __init__(self, *declared: MetaData) -> None:
         engine = create_engine(
@@ -35,11 +37,11 @@ class Store:
         )
         for tables in declared:
             tables.create_all(engine)
-        self._slow = engine.connect()
-        self._raw: sqlite3.Connection = self._slow.connection.driver_connection  # type: ignore[assignment]
+        self.connection = engine.connect()
+        self._raw: sqlite3.Connection = self.connection.connection.driver_connection  # type: ignore[assignment]
         # The driver's own transaction handling would begin and commit unasked.
         self._raw.isolation_level = None
-        self._fast: Any = FastConnection(self._raw, self._slow)
+        self._fast: Any = FastConnection(self._raw, self.connection)
         self.changed = set(WATCHED)
         self._raw.create_function("noted", 1, self.changed.add)
         for table in sorted(self.changed & {table.name for tables in declared for table in tables.sorted_tables}):

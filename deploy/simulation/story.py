@@ -10,7 +10,7 @@ from common.kernel.channel import CHANNELS, Level
 from common.kernel.consent import LOCATION
 from common.kernel.order import OrderChange, OrderRecords
 from common.kernel.statement import Change, Statement
-from deploy.simulation import moves, policies, wishes
+from deploy.simulation import audience, moves, policies, wishes
 from deploy.simulation.kinds import STORY
 from deploy.simulation.people import Person
 from deploy.simulation.plans import Plan, Share
@@ -71,6 +71,7 @@ def _campaign(world: World, name: str) -> None:
         product_line=random.choice(LINES),
         service=random.random() < 0.1,
         purpose=_purpose(world),
+        holdout=audience.share_held_out(world.seed, name),
     )
     if not plan.shares:
         return

@@ -50,6 +50,7 @@ class Contact:
     work_order: str
     task: int
     msisdn: int
+    expire_at: int
 
 
 class Vendor:
@@ -99,7 +100,9 @@ class Vendor:
             return SendOutcome.REFUSED
         self._taken[batch.work_order, task] = now
         self._world.kinds[f"{STORY}contact of {batch.work_order.partition('/')[0].rstrip('0123456789')}"] += 1
-        self._world.witness.contacted(Contact(now, self._node.name, batch.channel, batch.work_order, task, msisdn))
+        self._world.witness.contacted(
+            Contact(now, self._node.name, batch.channel, batch.work_order, task, msisdn, batch.expire_at)
+        )
         return SendOutcome.ACCEPTED
 
     def _plan_reports(self, batch: OutboundBatch, places: list[int]) -> None:

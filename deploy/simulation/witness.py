@@ -19,6 +19,7 @@ from common.kernel.task import TERMINAL, TaskState
 from common.kernel.task_block import BLOCK_ROWS
 from common.kernel.work_order import HQ_NODE, WorkOrder, WorkOrderState
 from deploy.simulation import barred, policies
+from deploy.simulation.kinds import STORY
 from deploy.simulation.people import key_of
 from deploy.simulation.vendor import Contact
 from deploy.simulation.violation import Violation
@@ -81,6 +82,8 @@ class Witness:
         self._quiet = {0: policies.DEFAULT_QUIET}
         self._spent: defaultdict[int, list[_Spend]] = defaultdict(list)
         self._taken: set[tuple[str, int]] = set()
+        self._days: defaultdict[tuple[str, str, int], list[_Booking]] = defaultdict(list)
+        """By node, channel and civil day."""
 
     # Told as it happens
 
@@ -127,6 +130,7 @@ class Witness:
         self._check_cancelled(contact, booked.moment)
         if not self._world.clocks_step:
             self._check_hours(contact, booked)
+            self._check_places(contact, booked)
         if not booked.order.service:
             self._check_caps(contact, booked.order)
 
@@ -159,6 +163,16 @@ class Witness:
             raise Violation("hours", f"{contact} is not between {order.start_at} and {order.end_at}")
         if not order.service and all(_within(quiet, at) for at in (contact.at - SUBMIT_SECONDS, contact.at)):
             raise Violation("hours", f"{contact} is in quiet hours")
+
+    def _check_places(self, contact: Contact, booked: _Booking) -> None:
+        """I12. Whoever booked last knew of all the others of the day."""
+        day = self._days[contact.node, contact.channel, int(contact.at + SHANGHAI_SECONDS) // DAY]
+        day.append(booked)
+        places = max(day, key=lambda each: each.moment.commit).policy.capacity(contact.channel)
+        if len(day) == places:
+            self._world.kinds[f"{STORY}full day"] += 1
+        if places is not None and len(day) > places:
+            raise Violation("capacity", f"{contact} is number {len(day)} of the day, where {places} are allowed: {day}")
 
     def _check_fresh(self, node: str, claimed: Claimed, booking: _Booking) -> None:
         """A node knows every stop that HQ has known for so long, or contacts nobody."""

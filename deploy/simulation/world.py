@@ -15,6 +15,7 @@ from common.kernel.policy import CLOCK_MARGIN_SECONDS
 from common.runtime import bulk
 from common.wire.streams import TOPICS
 from deploy.simulation import ending, faults, lies, story, weather
+from deploy.simulation.end_check import check_end
 from deploy.simulation.headquarters import Headquarters
 from deploy.simulation.kinds import STORY
 from deploy.simulation.network import Network
@@ -103,6 +104,8 @@ class World:
             self._heal()
             self.timeline.run(self.timeline.now + SETTLING_SECONDS)
             ending.check(self.hq, list(self._provinces.values()))
+            if not self.clocks_step:
+                check_end(self)
         except Violation as violation:
             rule, message = violation.rule, str(violation)
         except Endless:

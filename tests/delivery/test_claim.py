@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from common.delivery import ledger, policies, stops, vault
+from common.delivery import fence, ledger, policies, stops, vault
 from common.delivery.claim import Claimed, claim, reclaim, take
 from common.delivery.orders import put_orders
 from common.delivery.receipts import apply_receipts
 from common.delivery.record import NO_ANSWER, Recorded, Sent, record
 from common.kernel.channel import Channel, Receipts, ReceiptStage, SendOutcome, VendorTerms
+from common.kernel.incarnation import UNDATED, Incarnation
 from common.kernel.order import OrderChange, OrderRecords
 from common.kernel.policy import DEFAULT, SUBMIT_SECONDS
 from common.kernel.stop import Stops, stops_of
@@ -334,3 +335,35 @@ def test_a_channel_takes_no_more_in_a_day_than_its_capacity_whoever_issued_it(
         assert booked(connection, midnight + 86_400 - 61) == 0
         assert booked(connection, midnight + 86_400) == 5
         assert booked(connection, midnight + 2 * 86_400) == 5
+
+
+def test_what_was_not_answered_for_keeps_its_place_on_the_next_day(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    midnight = NOON - (NOON + 8 * 3600) % 86_400
+    policy = replace(DEFAULT, caps=(), capacities=(("sms", 5),))
+    monkeypatch.setattr(policies, "in_force", lambda _connection: policy)
+    with undone(sqlite) as connection:
+        for name in ("a/1/sms/hq", "b/1/sms/hq"):
+            issue(connection, people(8), name=name, start_at=midnight - 9_999, end_at=midnight + 10**6)
+        (unanswered,) = take(connection, "hq", channel, TERMS, midnight - 3_600, 2, (), memo)
+        again, anew = take(connection, "hq", channel, TERMS, midnight + 3_600, 10, (), memo, blocks=2)
+        assert (again.resent, again.rows.tolist()) == (True, unanswered.rows.tolist())
+        assert (anew.resent, len(anew.rows)) == (False, 3)
+
+
+@pytest.mark.parametrize("fenced_after", [-61, -60, 0, 3_600, UNDATED])
+def test_on_the_day_of_a_restore_a_channel_with_a_capacity_takes_nothing_more(
+    sqlite: Database, undone: Any, people: Any, issue: Any, memo: Any, channel: Channel,
+    monkeypatch: pytest.MonkeyPatch, fenced_after: int,
+) -> None:  # fmt: skip
+    midnight = NOON - (NOON + 8 * 3600) % 86_400
+    fenced_at = UNDATED if fenced_after == UNDATED else midnight + fenced_after
+    with undone(sqlite) as connection:
+        issue(connection, people(8), start_at=midnight - 9_999, end_at=midnight + 10**6)
+        fence.put(connection, Incarnation(2, 1, fenced_at))
+        policy = replace(DEFAULT, caps=(), capacities=(("sms", 5),))
+        monkeypatch.setattr(policies, "in_force", lambda _connection: policy)
+        taken = take(connection, "hq", channel, TERMS, midnight + 7_200, 10, (), memo)
+        assert [len(claimed.rows) for claimed in taken] == ([5] if fenced_after == -61 else [])

@@ -42,7 +42,7 @@ VENDORS = [
 ]
 STORY = [
     *("policy", "move", "grant", "given", "withdrawn", "stopped", "lifted", "subscribed", "reversed"),
-    *("contact of c", "contact of grant", "contact of local"),
+    *("contact of c", "contact of grant", "contact of local", "hold-out", "full day"),
 ]
 
 
