@@ -105,7 +105,7 @@ def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) 
 
 def _triggers(connection: Connection, value: TriggerVersion | HostPart, now: int) -> None:
     if isinstance(value, HostPart):
-        host_lists.keep(connection, value)
+        host_lists.keep(connection, value, now)
     else:
         trigger_documents.take(connection, value, now)
 
