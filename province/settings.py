@@ -60,6 +60,10 @@ class ProvinceSettings(NodeSettings):
         """The checkpoints, the dead letters, and how things stand; shared by all engines of the province."""
         return self.data_dir / "triggers"
 
+    @property
+    def forecast_directory(self) -> Path:
+        return self.trigger_directory / "forecast"
+
     def topics(self) -> tuple[str, ...]:
         named = self.triggers.topics if self.triggers else ()
         return named or tuple(topic(self.code, each) for each in EventClass)
