@@ -20,12 +20,13 @@ from common.runtime.clock import clock_of, milliseconds
 from common.runtime.lifetime import sole_instance
 from common.wire import tls
 from province.settings import ProvinceSettings
+from province.triggers.edge import edge_of
 from province.triggers.engine.checkpoint import Checkpoints
 from province.triggers.engine.source import Source
 from province.triggers.forecast.forecast import NAME
 from province.triggers.forecast.forecaster import Forecaster, Hits, Teller, Terms
 from province.triggers.forecast.status import status_file
-from province.triggers.node import edge, settled, told_to_stop
+from province.triggers.node import settled, told_to_stop
 
 ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - what settings may say, not where this listens
 HIT = event_type("model_hit")
@@ -53,7 +54,7 @@ def run(settings: ProvinceSettings, once: bool = False) -> bool:
 
 
 def _source(settings: ProvinceSettings) -> Source:
-    triggers, now = settled(settings), partial(edge, clock_of(settings.clock_file))
+    triggers, now = settled(settings), edge_of(settings)
     if triggers.source == "journal":
         return JournalSource(settings.event_directory, now, "forecast")
     return KafkaSource(triggers.brokers, settings.topics(), f"liandong-{settings.code}-forecast", now)
