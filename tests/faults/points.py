@@ -21,6 +21,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "link.renew_session",
         "planner.issue",
         "policies.apply",
+        "policies.date",
         "record.record",
         "runner.sweep_blocks",
         "sessions.close",
