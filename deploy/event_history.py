@@ -16,6 +16,7 @@ from common.kernel.subscriber import subscriber_keys
 from common.runtime.clock import clock_of, milliseconds
 from deploy.events_tail import of_journal
 from province.settings import ProvinceSettings
+from province.triggers.edge import edge_of
 from province.triggers.engine.source import Stretch
 
 ALL = 1 << 62
@@ -40,12 +41,12 @@ def played(source: FileSource) -> Iterator[Stretch]:
 def of_stream(name: str, settings: ProvinceSettings) -> Iterator[Stretch]:
     """From the beginning to where it ends now; JOURNAL is the province's own. Whoever else reads it goes on."""
     if name == JOURNAL:
-        return of_journal(settings.event_directory, ALL, lambda: Edge(_now(settings)), follow=False)
+        return of_journal(settings.event_directory, ALL, edge_of(settings), follow=False)
     if "/" in name or Path(name).suffix in FORMATS:
         raise missing(f"there is no file {name}; check the path")
     if settings.triggers is None or not settings.triggers.brokers:
         raise invalid(f"{name} is no file here, and the settings name no Kafka: set brokers in [triggers]")
-    return history_of(settings.triggers.brokers, [name], ALL, lambda: Edge(_now(settings)))
+    return history_of(settings.triggers.brokers, [name], ALL, edge_of(settings))
 
 
 def _now(settings: ProvinceSettings) -> int:

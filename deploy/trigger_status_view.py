@@ -28,6 +28,8 @@ def show(told: Document, lang: str, console: Console) -> None:
     console.print(_summary(told, lang))
     if told["engines"]:
         console.print(_engines(told, lang))
+    if told["forecast"] is not None:
+        console.print(_forecast(told["forecast"], lang))
 
 
 def _rules(told: Document, lang: str) -> Table:
@@ -102,6 +104,27 @@ def _engines(told: Document, lang: str) -> Table:
         if not engine["partitions"]:
             table.add_row(str(engine["process"]), "-", "-", "-", "-", "-", "-", state)
     return table
+
+
+def _forecast(told: Document, lang: str) -> Text:
+    """How its process is, when it last scored everybody, and of how many it told then."""
+    lags = [each["lag"] for each in told["partitions"]]
+    lag = "?" if None in lags else f"{sum(lags):,}"
+    scored = told["refreshed"]
+    last = f"{_moment(scored['at'])}, {word('foretold', lang)} {scored['hits']:,}" if scored else "-"
+    people = sum(each["people"] for each in told["partitions"])
+    line = Text(f"{word('forecast', lang)} ").append(_forecast_state(told, lang))
+    return line.append(
+        f"; {word('last_scored', lang)} {last}; {word('replay_people', lang)} {people:,}; {word('lag', lang)} {lag}"
+    )
+
+
+def _forecast_state(told: Document, lang: str) -> Text:
+    if told["silent"]:
+        return Text(f"✗ {word('engine_silent', lang)} {told['age_ms'] // 1000:,} s", style="bold red")
+    if not told["runs"]:
+        return Text(word("forecast_ended", lang), style="dim")
+    return Text(f"✓ {word('engine_runs', lang)}", style="green")
 
 
 def _state(engine: Document, lang: str) -> Text:

@@ -165,9 +165,18 @@ def commit(connection: Connection, province: str, topic: str, fence: int, place:
 
 
 def append(
-    connection: Connection, province: str, stream: str, pushed: Pushed, values: list[codec.Outgoing], now: int
+    connection: Connection,
+    province: str,
+    stream: str,
+    pushed: Pushed,
+    values: list[codec.Outgoing],
+    now: int,
+    trusted: bool = True,
 ) -> tuple[Place, set[str]]:
-    """Take what is new; answers how far HQ has the stream, and the provinces whose control feed grew."""
+    """Take what is new; answers how far HQ has the stream, and the provinces whose control feed grew.
+
+    `trusted`: nothing speaks against `now` being the time.
+    """
     sessions.check(connection, province, pushed.fence)
     place = cursor.load(connection, province, stream, lock=True)
     match cursor.admit(place, pushed.last.epoch, pushed.first, pushed.last.sequence):
@@ -180,7 +189,7 @@ def append(
         case Stale():
             raise conflict(f"{stream}: epoch {pushed.last.epoch} is over, reopen the session", "EPOCH_STALE")
         case Apply(skip):
-            told = uplink.apply(connection, province, values[skip:], now)
+            told = uplink.apply(connection, province, values[skip:], now, trusted)
             cursor.put(connection, province, stream, pushed.last)
             return pushed.last, told
     return place, set()

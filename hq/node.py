@@ -39,7 +39,7 @@ from hq.rpc.campaign import CampaignApi
 from hq.rpc.coordination import CoordinationApi
 from hq.rpc.triggers import TriggerApi
 from hq.settings import HqSettings
-from hq.store import evaluation, sessions, sources
+from hq.store import evaluation, policies, sessions, sources
 from hq.store.feed import CONTROL, HqOutlet
 
 STOP_SECONDS = 3.0
@@ -108,7 +108,12 @@ async def _serve(settings: HqSettings) -> None:
     channel_pb2_grpc.add_ChannelCallbackServiceServicer_to_server(callbacks, server)  # type: ignore[no-untyped-call]
 
     planner = Planner(database, warehouse, clock, settings.data_dir, bell, fence.check)
-    steadily = [partial(steady, job) for job in (runner.run, desk.run, planner.run, eraser.run)]
+
+    async def plan() -> None:
+        await database.write(policies.date, clock.now())
+        await planner.run()
+
+    steadily = [partial(steady, job) for job in (runner.run, desk.run, plan, eraser.run)]
     jobs = [clock.confirmed(partial(fence.dated, job)) for job in steadily]
     jobs += [steady(fence.watch), clock.watch(), database.watch()]
     if settings.cbss:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from common.kernel.channel import Channel, Level
 from common.kernel.consent import Consents
 from common.kernel.erasure import Erasures
 from common.kernel.host_list import HostPart
-from common.kernel.incarnation import UNDATED, may_have_sent
+from common.kernel.incarnation import may_have_sent
 from common.kernel.order import OrderRecords
 from common.kernel.policy import PolicyDocument
 from common.kernel.stop import Stops
@@ -30,10 +30,11 @@ COMMANDED = (WorkOrderState.ACCEPTED, WorkOrderState.PAUSED, WorkOrderState.CANC
 
 
 class Inbox:
-    """`channels` are those this province may be asked to use, by name."""
+    """`channels` are those this province may be asked to use, by name; `trusted`, whether the clock tells the time."""
 
-    def __init__(self, channels: Mapping[str, Channel]) -> None:
+    def __init__(self, channels: Mapping[str, Channel], trusted: Callable[[], bool] = lambda: True) -> None:
         self._channels = channels
+        self._trusted = trusted
 
     def apply(self, connection: Connection, values: Iterable[Incoming], now: int) -> None:
         """Apply in order. May append to the outbox's control stream."""
@@ -43,7 +44,7 @@ class Inbox:
                 self._work_order(connection, value, now)
                 touched[value.name] = None
             elif isinstance(value, TaskBlock):
-                _task_block(connection, value, now)
+                _task_block(connection, value, now, self._trusted())
                 touched[value.work_order] = None
             elif isinstance(value, WorkOrderCommand):
                 _command(connection, value)
@@ -105,7 +106,7 @@ def _said(connection: Connection, value: Stops | Consents | Erasures, now: int) 
 
 def _triggers(connection: Connection, value: TriggerVersion | HostPart, now: int) -> None:
     if isinstance(value, HostPart):
-        host_lists.keep(connection, value)
+        host_lists.keep(connection, value, now)
     else:
         trigger_documents.take(connection, value, now)
 
@@ -128,20 +129,20 @@ for _state, _event in REPORT_EVENT.items():
     _EVENT[_state] = _event
 
 
-def _task_block(connection: Connection, block: TaskBlock, now: int) -> None:
+def _task_block(connection: Connection, block: TaskBlock, now: int, trusted: bool) -> None:
+    """Where `now` is not to be trusted, contacts are of the last moment at which their work order let any be made."""
     order = ledger.load_work_order(connection, block.work_order)
     if order is not None and order.state == WorkOrderState.REJECTED:
         return
+    moment = now if trusted or order is None else order.end_at
     known = ledger.load_block(connection, block.work_order, block.number)
     if known is not None:
         if (block.states != TaskState.OPEN).any():
-            ledger.save_block(connection, told(known, block, now))
+            ledger.save_block(connection, told(known, block, moment))
         return
-    new, lost = told(reopened(block), block, now), np.zeros(0, dtype=np.intp)
-    own = fence.load(connection)
-    if order is not None and may_have_sent(own.number, order.incarnation):
-        at = UNDATED if own.fenced_at == UNDATED else now
-        new, lost = fence.given_up(new, at, order.end_at)
+    new, lost = told(reopened(block), block, moment), np.zeros(0, dtype=np.intp)
+    if order is not None and may_have_sent(fence.load(connection).number, order.incarnation):
+        new, lost = fence.given_up(new, moment, order.end_at)
     ledger.insert_block(connection, new)
     append_results(connection, new, lost, now)
 

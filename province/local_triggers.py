@@ -21,7 +21,7 @@ def apply(
     """The version, and whether it is new: the same text again changes nothing. Raises Refusal TRIGGER_INVALID."""
     _check(connection, name, text)
     for part in parts:
-        host_lists.keep(connection, part)
+        host_lists.keep(connection, part, now)
     if missed := host_lists.lacking(connection, parsed(text, 0).digests.values()):
         raise invalid(
             f"the list of hosts {missed[0][:12]}… is not here; name its file in the document", "TRIGGER_INVALID"

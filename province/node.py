@@ -21,7 +21,7 @@ from common.delivery.runner import Runner
 from common.kernel.channel import CHANNELS, Level
 from common.kernel.policy import Policy
 from common.kernel.subscriber import subscriber_keys
-from common.runtime.clock import Clock, guarded_clock
+from common.runtime.clock import Clock, guarded_clock, trusted
 from common.runtime.database import Database
 from common.runtime.lifetime import sole_instance, steady, until_told
 from common.wire import health, tls
@@ -80,7 +80,7 @@ async def _serve(settings: ProvinceSettings) -> None:
 
     await database.write(policies.judge_again, clock.now())
     await database.write(trigger_documents.judge_again, clock.now())
-    inbox = Inbox({name: channels[name] for name in ports})
+    inbox = Inbox({name: channels[name] for name in ports}, partial(trusted, clock))
     fence = restore_fence(settings, database, clock)
     hq = HqClient(
         database, clock, bell, inbox, settings.code, settings.hq_address, outward, version("liandong"), fence,

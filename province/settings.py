@@ -19,6 +19,8 @@ class Triggers(Section):
     """Kafka's bootstrap.servers; for kafka and spark."""
     topics: tuple[str, ...] = ()
     """Empty: the province's, one a class of events."""
+    mappings: dict[str, Path] = Field(default_factory=dict)
+    """By topic that is read besides: how records of its own form, a JSON object each, become events."""
     pushers: tuple[str, ...] = ()
     """Who may push events into the journal, by the names in their bss certificates; empty: the [bss] above."""
     partitions: int = Field(1, ge=1, le=256)
@@ -37,6 +39,8 @@ class Triggers(Section):
     def _has_brokers(self) -> Self:
         if self.source != "journal" and not self.brokers:
             raise ValueError(f"source {self.source} needs brokers, such as 127.0.0.1:9092")
+        if self.source == "journal" and self.mappings:
+            raise ValueError("mappings are of topics on Kafka; source journal has none")
         return self
 
 
@@ -60,6 +64,14 @@ class ProvinceSettings(NodeSettings):
         """The checkpoints, the dead letters, and how things stand; shared by all engines of the province."""
         return self.data_dir / "triggers"
 
+    @property
+    def forecast_directory(self) -> Path:
+        return self.trigger_directory / "forecast"
+
     def topics(self) -> tuple[str, ...]:
         named = self.triggers.topics if self.triggers else ()
-        return named or tuple(topic(self.code, each) for each in EventClass)
+        own = named or tuple(topic(self.code, each) for each in EventClass)
+        return tuple(dict.fromkeys([*own, *self.mappings()]))
+
+    def mappings(self) -> dict[str, Path]:
+        return self.triggers.mappings if self.triggers else {}

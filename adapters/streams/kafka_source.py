@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.streams.stretch import EdgeNow, Owner, Stretch
+from common.kernel.columns import Rows
 from common.kernel.refusal import conflict, missing
 
 if TYPE_CHECKING:
@@ -101,22 +102,16 @@ class KafkaSource:
             self._give(name, owner.revoked)
 
     def _stretch(self, name: str, messages: Sequence[Message]) -> Stretch | None:
-        from confluent_kafka import Message
-
         if name not in self._next:
             return None
-        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+        offsets = _offsets(messages)
         # What was fetched before a partition went and came back may still be among them: only the last run counts.
         begin = int(np.flatnonzero(np.diff(offsets, prepend=-1) <= 0)[-1:].sum()) if name in self._fresh else 0
         messages, offsets = messages[begin:], offsets[begin:]
         if self._jumped(name, int(offsets[0])):
             return None
-        headers, values = list(map(Message.headers, messages)), list(map(Message.value, messages))
         self._next[name] = int(offsets[-1]) + 1
-        return Stretch(
-            name, self._next[name], offsets, [value or b"" for value in values] if None in values else values,
-            headers if any(headers) else None, self._edge,
-        )  # fmt: skip
+        return _stretch_of(name, offsets, messages, self._edge)
 
     def _jumped(self, name: str, first: int) -> bool:
         """Whether what just came does not begin where it should, and is asked for once more."""
@@ -201,13 +196,23 @@ def stretches_of(consumer: Consumer, wait_seconds: float, edge: EdgeNow) -> list
 
 
 def _stretches(came: Sequence[Message], edge: EdgeNow) -> Iterator[Stretch]:
+    for name, messages in _by_partition(came):
+        yield _stretch_of(name, _offsets(messages), messages, edge)
+
+
+def _offsets(messages: Sequence[Message]) -> Rows:
     from confluent_kafka import Message
 
-    for name, messages in _by_partition(came):
-        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
-        values = [message.value() or b"" for message in messages]
-        headers = list(map(Message.headers, messages))
-        yield Stretch(name, int(offsets[-1]) + 1, offsets, values, headers, edge)
+    return np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+
+
+def _stretch_of(name: str, offsets: Rows, messages: Sequence[Message], edge: EdgeNow) -> Stretch:
+    """Of one partition. What was deleted by its key has no value, which no event is either."""
+    from confluent_kafka import Message
+
+    headers, values = list(map(Message.headers, messages)), list(map(Message.value, messages))
+    said = [value or b"" for value in values] if None in values else values
+    return Stretch(name, int(offsets[-1]) + 1, offsets, said, headers if any(headers) else None, edge)
 
 
 def history_of(brokers: str, topics: Sequence[str], last: int, edge: EdgeNow) -> Iterator[Stretch]:

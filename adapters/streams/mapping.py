@@ -95,6 +95,10 @@ class SourceMapping(_Form):
             return {"": BY_NAME[self.type or ""]}
         return {word: BY_NAME[name] for word, name in self.type_by.values.items()}
 
+    def names(self) -> frozenset[str]:
+        """The columns that name something: a digit less would name another."""
+        return frozenset([*self.id, self.subject.field, *([self.type_by.field] if self.type_by else [])])
+
     def columns(self) -> list[str]:
         """Every column of the source that is read."""
         chosen = [self.type_by.field] if self.type_by else []

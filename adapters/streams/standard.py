@@ -23,6 +23,7 @@ from adapters.streams.cells import (
     times,
     whole_numbers,
 )
+from adapters.streams.mapping import SourceMapping
 from common.kernel.columns import Keys, Mask
 from common.kernel.dead_letter import DeadLetter, DeadLetters, DeadReason, dead_letter, gathered
 from common.kernel.event import Column, EventIds, Events, EventType, Millis
@@ -52,6 +53,8 @@ class Edge:
     """Subscriber keys for E.164 numbers; needed where a source names people by number."""
     known: Callable[[Keys], Mask] | None = None
     """Which keys are subscribers of this node; None takes them all."""
+    mappings: Mapping[str, SourceMapping] = field(default_factory=dict)
+    """Of topics that do not bring CloudEvents, by topic."""
 
 
 Raw = Callable[[int], bytes]

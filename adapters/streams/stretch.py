@@ -10,6 +10,7 @@ import numpy as np
 
 from adapters.streams import packed
 from adapters.streams.cloudevents import CONTENT_TYPE, STRUCTURED, Headers, Message, decode, decode_structured
+from adapters.streams.mapped import decode_lines
 from adapters.streams.standard import Decoded, Edge, merged
 from common.kernel.columns import Rows
 from common.kernel.dead_letter import DeadLetter, DeadLetters
@@ -61,8 +62,11 @@ class Stretch:
         return replace(self, offsets=self.offsets[begin:], values=self.values[begin:], headers=headers)
 
     def decoded(self) -> Decoded:
-        """Positions are offsets. Each message by what its headers tell."""
+        """Positions are offsets. Each message by its topic's mapping, or by what its headers tell."""
         edge = self.edge()
+        mapping = edge.mappings.get(self.partition.rpartition(":")[0])
+        if mapping is not None:
+            return decode_lines(self.values, self.offsets, edge, mapping)
         if self.headers is None:
             return decode_structured(self.values, edge, self.offsets)
         kinds = [_kind(headers) for headers in self.headers]

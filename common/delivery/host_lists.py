@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from common.delivery.tables import host_part as table
 from common.kernel.host_list import HostPart, names_in
@@ -14,17 +15,34 @@ from common.runtime import bulk
 _PLACES = select(table.c.number, table.c.parts).where(table.c.digest == bindparam("of")).order_by(table.c.number)
 _CONTENTS = select(table.c.content).where(table.c.digest == bindparam("of")).order_by(table.c.number)
 _PART = select(table).where(table.c.digest == bindparam("of"), table.c.number == bindparam("at"))
-_COUNT = select(func.count()).select_from(table)
+_EVERY = select(table.c.digest, table.c.number).order_by(table.c.digest, table.c.number)
+_NEWEST = select(func.coalesce(func.max(table.c.received_at), 0))
+_QUIET = select(table.c.digest).group_by(table.c.digest).having(func.max(table.c.received_at) < bindparam("before"))
+_DROP = delete(table).where(table.c.digest == bindparam("of"))
 
 
-def keep(connection: Connection, part: HostPart) -> None:
+def keep(connection: Connection, part: HostPart, now: int) -> None:
+    """A part that is here already has come anew."""
     columns: dict[str, bulk.Column] = {
         "digest": [part.digest],
         "number": [part.number],
         "parts": [part.count],
         "content": [part.content],
+        "received_at": [max(now, newest(connection) + 1)],
     }
-    bulk.insert_new(connection, table, columns)
+    bulk.upsert(connection, table, columns)
+
+
+def prune(connection: Connection, named: AbstractSet[str], before: int) -> None:
+    """Drop the lists that are not `named` and of which nothing came since `before`: no document will name them now."""
+    quiet = set(connection.execute(_QUIET, {"before": before}).scalars())
+    for digest in sorted(quiet - named):
+        connection.execute(_DROP, {"of": digest})
+
+
+def every(connection: Connection) -> list[tuple[str, int]]:
+    """Digest and number of each part here, ascending."""
+    return [(row.digest, row.number) for row in connection.execute(_EVERY)]
 
 
 def places(connection: Connection, digest: str) -> list[int]:
@@ -53,6 +71,6 @@ def of(connection: Connection, document: TriggerDocument) -> dict[str, Collectio
     return found
 
 
-def count(connection: Connection) -> int:
-    """Parts here; it only grows."""
-    return int(connection.execute(_COUNT).scalar_one())
+def newest(connection: Connection) -> int:
+    """When the last part came; another with each that comes. 0: none is here."""
+    return int(connection.execute(_NEWEST).scalar_one())

@@ -88,6 +88,7 @@ host_part = Table(
     Column("number", Integer, primary_key=True, autoincrement=False, doc="From 0."),
     Column("parts", Integer, nullable=False, doc="Of the whole list."),
     Column("content", LargeBinary, nullable=False),
+    Column("received_at", BigInteger, nullable=False, doc="Seconds, and later than those of all that came before."),
 )
 """Lists of hosts too long for the trigger documents that name them."""
 

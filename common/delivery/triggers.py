@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ from common.kernel.trigger_version import TriggerVersion
 from common.rules.trigger_document import TriggerDocument, parsed
 
 VERSION_MAX = (1 << 31) - 1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _COLUMNS = select(table.c.version, table.c.name, table.c.document, table.c.paused, table.c.withdrawn)
 _NEWEST = _COLUMNS.where(table.c.version.in_(select(func.max(table.c.version)).group_by(table.c.name)))
@@ -64,6 +66,21 @@ def in_force(connection: Connection) -> dict[str, TriggerDocument]:
     newest_first = newest(connection)[::-1]
     found = {said.name: _readable(connection, said) for said in newest_first if not said.withdrawn}
     return without_namesakes({name: document for name, document in found.items() if document is not None})
+
+
+def lists_named(connection: Connection) -> set[str]:
+    """Digests in documents that are in force or, read by another build, may come to be."""
+    documents = [said.name for said in newest(connection) if not said.withdrawn]
+    versions = (((row.document, row.version) for row in _back_to_withdrawal(connection, name)) for name in documents)
+    return {digest for newest_first in versions for digest in digests_of(newest_first)}
+
+
+def digests_of(newest_first: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Those that a document's versions, each with its number, name, back to the newest that this build can read."""
+    for document, version in newest_first:
+        yield from _DIGEST.findall(document)
+        if not isinstance(understood(document, version), str):
+            return
 
 
 def without_namesakes(documents: dict[str, TriggerDocument]) -> dict[str, TriggerDocument]:

@@ -124,4 +124,6 @@ def _anchored(value: Any, base: Path) -> Any:
         )
     if isinstance(value, tuple):
         return tuple(_anchored(each, base) for each in value)
+    if isinstance(value, dict):
+        return {name: _anchored(each, base) for name, each in value.items()}
     return value

@@ -65,10 +65,15 @@ class _Run:
     fires: frozenset[int]
 
 
+def check_packages() -> None:
+    """Raises Refusal; call before anything else is measured, which takes minutes."""
+    if find_spec("pandas") is None:
+        raise missing("Spark's state in Python needs the package pandas, which is not installed here; install the "
+                      "extra compare, or run ./liandong, which does")  # fmt: skip
+
+
 def compared(root: Path, events: int, python_events: int, tell: Tell) -> Compared:
     """The kernel has all the events, the state in Python about the first `python_events` of them."""
-    if find_spec("pandas") is None:
-        raise missing("the package pandas is not installed here, which Spark's state in Python needs: pandas<3")
     from deploy.local.spark import session
 
     with ExitStack() as stack:

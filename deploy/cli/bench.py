@@ -99,8 +99,10 @@ def triggers(
     from deploy.bench import triggers as bench
     from deploy.bench import triggers_view as view
     from deploy.bench.trigger_paced import Pace
-    from deploy.bench.trigger_spark import compared
+    from deploy.bench.trigger_spark import check_packages, compared
 
+    if spark:
+        check_packages()
     sizes = bench.QUICK if quick else bench.FULL
     with tempfile.TemporaryDirectory(prefix="liandong-bench-") as root, _progress() as tell:
         found = asyncio.run(bench.streamed(Path(root), Pace(seconds, rate), sizes, engines, tell))

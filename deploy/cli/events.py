@@ -33,6 +33,7 @@ from deploy.cli.ask import Language
 from deploy.events_view import Linted, markdown, show_linted, show_type, show_types, type_document
 from deploy.words import word
 from province.settings import ProvinceSettings
+from province.triggers.edge import edge_of
 from province.triggers.engine.dead_letters import DeadLetterBox, KeptLetter
 
 app = typer.Typer(help="Events: the catalogue, files of them, and made-up ones.", no_args_is_help=True)
@@ -129,16 +130,12 @@ def tail(
 
 def _stretches(config: Path, topic: str, journal: Path | None, last: int, follow: bool) -> Iterator[Stretch]:
     if journal is not None:
-        return events_tail.of_journal(journal, last, lambda: _edge(None), follow)
+        return events_tail.of_journal(journal, last, lambda: Edge(milliseconds(clock_of(None))), follow)
     settings = load_settings(ProvinceSettings, config)
-    edge = partial(_edge, settings.clock_file)
+    edge = edge_of(settings)
     if not topic and _is_journal(settings):
         return events_tail.of_journal(settings.event_directory, last, edge, follow)
     return events_tail.of_kafka(_brokers(settings), [topic] if topic else settings.topics(), last, edge, follow)
-
-
-def _edge(clock_file: Path | None) -> Edge:
-    return Edge(milliseconds(clock_of(clock_file)))
 
 
 def _is_journal(settings: ProvinceSettings) -> bool:

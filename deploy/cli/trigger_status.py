@@ -21,6 +21,7 @@ from deploy.trigger_status_view import show
 from province.__main__ import MIGRATIONS
 from province.settings import ProvinceSettings
 from province.store import trigger_status, triggers
+from province.triggers.forecast import status as forecast_status
 
 Document = dict[str, Any]
 
@@ -40,6 +41,7 @@ def status(
     now = milliseconds(clock_of(settings.clock_file))
     with database.snapshot() as connection:
         told = _told(connection, settings.trigger_directory, now, now - int(hours * 3_600_000))
+    told["forecast"] = forecast_status.standing(settings.forecast_directory, now)
     database.close()
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))

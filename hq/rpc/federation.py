@@ -34,7 +34,7 @@ from common.kernel.grant import GrantRequest
 from common.kernel.incarnation import HEARSAY_MAX, WentBack
 from common.kernel.refusal import Fault, Refusal, invalid
 from common.kernel.task_block import BLOCK_ROWS
-from common.runtime.clock import Clock
+from common.runtime.clock import Clock, trusted
 from common.runtime.database import Database
 from common.wire import codec, versions
 from common.wire.columns import MESSAGE_BYTES_MAX, malformed
@@ -270,8 +270,9 @@ class UplinkService(uplink_pb2_grpc.UplinkServiceServicer):
         last = request.entries[-1]
         pushed = Pushed(request.fence, request.entries[0].sequence, _place(request.epoch, last.sequence, last.chain))
         place, told = await self._of.write(
-            link.append, caller().name, stream, pushed, values, self._of.clock.now(), ahead=stream in CONTROL_LANE
-        )
+            link.append, caller().name, stream, pushed, values, self._of.clock.now(), trusted(self._of.clock),
+            ahead=stream in CONTROL_LANE,
+        )  # fmt: skip
         for province in told:
             self._of.bell.ring(province, feed.CONTROL)
         return uplink_pb2.AppendResponse(epoch=place.epoch, committed_sequence=place.sequence, chain=place.chain)

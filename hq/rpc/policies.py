@@ -10,11 +10,13 @@ from sqlalchemy import Connection
 
 from common.courier.bell import Bell
 from common.delivery import policies as kept
-from common.kernel.refusal import Refusal
-from common.runtime.clock import Clock
+from common.kernel.refusal import Fault, Refusal
+from common.runtime.clock import Clock, trusted
 from common.runtime.database import Database
 from hq.policy_file import check
 from hq.store import feed, policies
+
+RETRY_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class PolicyCalls:
         text = request.document_yaml
         try:
             document = await asyncio.to_thread(check, text)
+            _refuse_undated(self._clock)
             applied = await self._database.write(policies.apply, text, document, self._clock.now())
         except Refusal as refusal:
             _log.warning("policy of operator %s refused: %s", operator, refusal.message.replace("\n", " | "))
@@ -41,6 +44,13 @@ class PolicyCalls:
 
     async def get(self) -> pb.GetPolicyResponse:
         return await self._database.read(_shown)
+
+
+def _refuse_undated(clock: Clock) -> None:
+    """Which policies still count is a matter of when they came."""
+    if not trusted(clock):
+        message = "HQ was restarted and no peer's clock agrees with its own yet; apply the policy when one does"
+        raise Refusal(Fault.BUSY, "CLOCK_DISAGREES", message, retry_seconds=RETRY_SECONDS)
 
 
 def _shown(connection: Connection) -> pb.GetPolicyResponse:

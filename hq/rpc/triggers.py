@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from liandong.campaign.v1 import trigger_pb2 as pb
@@ -12,7 +12,6 @@ from liandong.campaign.v1 import trigger_pb2_grpc
 from sqlalchemy import Connection
 
 from common.courier.bell import Bell
-from common.delivery import host_lists
 from common.delivery import triggers as kept
 from common.kernel.refusal import Refusal, invalid
 from common.kernel.trigger_version import TriggerVersion
@@ -32,6 +31,8 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
         self._database = database
         self._clock = clock
         self._bell = bell
+        self._changing = asyncio.Lock()
+        """From the first part of a list to the document that names it, no other document changes."""
 
     async def ApplyTriggers(self, request: pb.ApplyTriggersRequest, _context: Context) -> Any:
         try:
@@ -39,7 +40,11 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
             document = await asyncio.to_thread(parsed, text, 0)
             _refuse_files(document)
             rules, digests = frozenset(rule.name for rule in document.rules), tuple(document.digests.values())
-            changed = await self._database.write(triggers.apply, request.name, text, rules, self._clock.now(), digests)
+            async with self._changing:
+                await self._send_lists(digests)
+                changed = await self._database.write(
+                    triggers.apply, request.name, text, rules, self._clock.now(), digests
+                )
         except Refusal as refusal:
             told = refusal.message.replace("\n", " | ")
             _log.warning("trigger document %r of operator %s refused: %s", request.name[:60], caller().name, told)
@@ -47,23 +52,33 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
         return pb.ApplyTriggersResponse(change=self._told("applied", changed))
 
     async def PutHostPart(self, request: pb.PutHostPartRequest, _context: Context) -> Any:
-        await self._database.write(host_lists.keep, read_host_part(request.part))
+        await self._database.write(triggers.put_part, read_host_part(request.part), self._clock.now())
         return pb.PutHostPartResponse()
 
     async def PauseTriggerRule(self, request: pb.PauseTriggerRuleRequest, _context: Context) -> Any:
-        changed = await self._database.write(triggers.pause, request.rule, True, self._clock.now())
+        async with self._changing:
+            changed = await self._database.write(triggers.pause, request.rule, True, self._clock.now())
         return pb.PauseTriggerRuleResponse(change=self._told(f"{request.rule} paused", changed))
 
     async def ResumeTriggerRule(self, request: pb.ResumeTriggerRuleRequest, _context: Context) -> Any:
-        changed = await self._database.write(triggers.pause, request.rule, False, self._clock.now())
+        async with self._changing:
+            changed = await self._database.write(triggers.pause, request.rule, False, self._clock.now())
         return pb.ResumeTriggerRuleResponse(change=self._told(f"{request.rule} resumed", changed))
 
     async def WithdrawTriggers(self, request: pb.WithdrawTriggersRequest, _context: Context) -> Any:
-        changed = await self._database.write(triggers.withdraw, request.name, self._clock.now())
+        async with self._changing:
+            changed = await self._database.write(triggers.withdraw, request.name, self._clock.now())
         return pb.WithdrawTriggersResponse(change=self._told("withdrawn", changed))
 
     async def GetTriggers(self, _request: pb.GetTriggersRequest, _context: Context) -> Any:
         return await self._database.read(_shown)
+
+    async def _send_lists(self, digests: Collection[str]) -> None:
+        """A part a transaction: the writer has other things to do between them."""
+        for digest, number in await self._database.read(triggers.fresh_parts, digests):
+            told = await self._database.write(triggers.send_part, digest, number, self._clock.now())
+            for province in told:
+                self._bell.ring(province, feed.CONTROL)
 
     def _told(self, what: str, changed: Changed) -> pb.TriggersChange:
         now = changed.now

@@ -52,7 +52,12 @@ def tell(connection: Connection, said: People, now: int, *, but: str = "") -> li
     """Tell every enrolled province but the one that told us; answers whose control feed grew."""
     if len(said) == 0:
         return []
-    payloads = [codec.feed_entry(part) for part in parts(said)]
+    return put_all(connection, list(parts(said)), now, but=but)
+
+
+def put_all(connection: Connection, values: Sequence[codec.Incoming], now: int, *, but: str = "") -> list[str]:
+    """Append to the control feed of every enrolled province but that one; answers whose."""
+    payloads = [codec.feed_entry(value) for value in values]
     told = [code for code in provinces.enrolled(connection) if code != but]
     for code in told:
         log.append(connection, code, CONTROL, payloads, now)
@@ -101,9 +106,9 @@ def _control_pieces(connection: Connection, province: str) -> Iterator[Piece]:
     newest = policies.newest(connection)
     if newest is not None:
         yield _constant(newest)
-    for digest in sorted({d for each in triggers.in_force(connection).values() for d in each.digests.values()}):
-        for number in host_lists.places(connection, digest):
-            yield partial(host_lists.part, digest=digest, number=number)
+    # Whether a document names them yet or not: the rest of a list may be on its way, and its document after it.
+    for digest, number in host_lists.every(connection):
+        yield partial(host_lists.part, digest=digest, number=number)
     for said in triggers.newest(connection):
         yield _constant(said)
     yield from _key_pieces(connection, stop, stops.stops_between, BLOCK_ROWS // 2)

@@ -13,7 +13,7 @@ from common.delivery import fence, policies
 from common.delivery.policies import VERSION_MAX
 from common.delivery.policy_document import parsed, refused, source_of
 from common.delivery.tables import incarnation, policy, work_order
-from common.kernel.incarnation import FIRST
+from common.kernel.incarnation import FIRST, UNDATED
 from common.kernel.policy import DEFAULT, SPEND_MARGIN_SECONDS, Policy, PolicyDocument, PolicyEvent, renumbered, unsafe
 from common.kernel.refusal import invalid
 from hq.store import feed, provinces
@@ -26,6 +26,9 @@ TOLD_VERSION_MAX = 1_000_000_000
 OBJECTION_CHARS_MAX = 1_000
 
 _log = logging.getLogger(__name__)
+
+LONG_AGO = -1
+"""Before anything was heard."""
 
 _INSERT = insert(policy)
 _INCARNATION = select(func.coalesce(func.max(incarnation.c.number), 1))
@@ -58,6 +61,7 @@ _IN_FORCE = _UPDATE.values(
     policy_before=bindparam("before"),
     policy_heard_at=bindparam("heard_at"),
 )
+_DATE = update(province).where(province.c.policy_heard_at == UNDATED).values(policy_heard_at=bindparam("moment"))
 _OBJECTED = _UPDATE.values(policy_objection=bindparam("objection"))
 
 
@@ -137,7 +141,10 @@ def _spent_by_forgotten(connection: Connection, since: int) -> bool:
 
 
 def heard(connection: Connection, code: str, event: PolicyEvent, now: int) -> None:
-    """A province tells what it made of a version. What it tells of an older one changes nothing."""
+    """A province tells what it made of a version. What it tells of an older one changes nothing.
+
+    Where `now` is UNDATED, the version before counts as in force there until `date` is called.
+    """
     if not 0 < event.version <= VERSION_MAX:
         raise invalid(f"policy version {event.version}: there is none; tell of those that HQ sent")
     known = connection.execute(_OF, {"of": code, "version": event.version}).one_or_none()
@@ -147,9 +154,15 @@ def heard(connection: Connection, code: str, event: PolicyEvent, now: int) -> No
         connection.execute(_OBJECTED, {"of": code, "objection": objection})
     elif known is not None:
         rises = known.policy_version < event.version
-        before = _floor(known, now - _longest(policies.in_force(connection))) if rises else known.policy_before
+        since = LONG_AGO if now == UNDATED else now - _longest(policies.in_force(connection))
+        before = _floor(known, since) if rises else known.policy_before
         heard_at = now if rises else known.policy_heard_at
         connection.execute(_IN_FORCE, {"of": code, "told": event.version, "before": before, "heard_at": heard_at})
+
+
+def date(connection: Connection, now: int) -> None:
+    """What was heard while nobody could tell the time counts as heard now."""
+    connection.execute(_DATE, {"moment": now})
 
 
 def at_provinces(connection: Connection) -> list[AtProvince]:

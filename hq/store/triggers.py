@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from common.delivery import fence, host_lists, triggers
 from common.delivery.tables import incarnation
 from common.delivery.triggers import VERSION_MAX
-from common.kernel.host_list import HostPart
+from common.kernel.host_list import PARTS_MAX, HostPart
 from common.kernel.refusal import conflict, invalid, missing
 from common.kernel.trigger_rule import TriggerRule
 from common.kernel.trigger_version import LOCAL_PREFIX, NAME, TriggerEvent, TriggerVersion
@@ -25,6 +25,10 @@ VERSIONS_AN_INCARNATION = 10_000
 TOLD_VERSION_MAX = 1_000_000_000
 """What a province tells beyond this does not count: no liar may use the numbers up."""
 OBJECTION_CHARS_MAX = 1_000
+UNNAMED_SECONDS = 86_400
+"""How long a list of hosts waits for the document that names it."""
+UNNAMED_PARTS_MAX = 4 * PARTS_MAX
+"""Of such lists: 128 MiB."""
 NAMES_MAX = 200
 """Documents a province may tell of; as many as anybody publishes."""
 
@@ -57,6 +61,35 @@ class AtProvince:
     objection: str
 
 
+def put_part(connection: Connection, part: HostPart, now: int) -> None:
+    """Keep a part of a list that a document is going to name."""
+    named = triggers.lists_named(connection)
+    host_lists.prune(connection, named, now - UNNAMED_SECONDS)
+    here = host_lists.every(connection)
+    waiting = sum(digest not in named for digest, _ in here)
+    if waiting >= UNNAMED_PARTS_MAX and (part.digest, part.number) not in here:
+        message = (
+            f"{waiting} parts of lists of hosts that no trigger document names wait here, as many as may. "
+            "Apply the documents they belong to; a list that none names is dropped a day after it came"
+        )
+        raise conflict(message)
+    host_lists.keep(connection, part, now)
+
+
+def fresh_parts(connection: Connection, digests: Collection[str]) -> list[tuple[str, int]]:
+    """Digest and number of those that no document in force names yet: those of the others are at the provinces."""
+    _check_lists(connection, digests)
+    known = {digest for each in triggers.in_force(connection).values() for digest in each.digests.values()}
+    return [(digest, number) for digest in sorted(set(digests) - known)
+            for number in host_lists.places(connection, digest)]  # fmt: skip
+
+
+def send_part(connection: Connection, digest: str, number: int, now: int) -> list[str]:
+    """To every province, ahead of the document that will name it; answers whose control feed grew."""
+    part = host_lists.part(connection, digest, number)
+    return [] if part is None else feed.put_all(connection, [part], now)
+
+
 def apply(
     connection: Connection,
     name: str,
@@ -67,7 +100,7 @@ def apply(
 ) -> Changed:
     """Put `text` in force under `name` and send it on; `rules` are the names of those in it.
 
-    `digests` are those of its long lists, all of whose parts are here; they go to the provinces before it.
+    `digests` are those of its long lists, all of whose parts are here; the fresh ones have been sent.
 
     The same text again changes nothing, and what was paused stays so. Raises Refusal TRIGGER_INVALID where a rule's
     name is another's.
@@ -79,7 +112,7 @@ def apply(
     if current is not None and same and _told_of(connection, name) <= current.version:
         return Changed(current, False, [])
     paused = tuple(rule for rule in current.paused if rule in rules) if current is not None else ()
-    return _publish(connection, TriggerVersion(0, name, text, paused), now, digests)
+    return _publish(connection, TriggerVersion(0, name, text, paused), now)
 
 
 def pause(connection: Connection, rule: str, paused: bool, now: int) -> Changed:
@@ -167,23 +200,12 @@ def _check_lists(connection: Connection, digests: Collection[str]) -> None:
                       "which sends its lists first", "TRIGGER_INVALID")  # fmt: skip
 
 
-def _fresh_parts(connection: Connection, digests: Collection[str]) -> list[HostPart]:
-    """Of lists that no document in force names yet: those of the others are at the provinces."""
-    known = {digest for each in triggers.in_force(connection).values() for digest in each.digests.values()}
-    wanted = [(digest, number) for digest in sorted(set(digests) - known)
-              for number in host_lists.places(connection, digest)]  # fmt: skip
-    return [part for place in wanted if (part := host_lists.part(connection, *place)) is not None]
-
-
-def _publish(connection: Connection, said: TriggerVersion, now: int, digests: Collection[str] = ()) -> Changed:
-    parts = _fresh_parts(connection, digests)
+def _publish(connection: Connection, said: TriggerVersion, now: int) -> Changed:
     new = replace(said, version=_next(connection))
     triggers.keep(connection, new, "", now)
+    host_lists.prune(connection, triggers.lists_named(connection), now - UNNAMED_SECONDS)
     fence.raise_mark(connection)
-    told = provinces.enrolled(connection)
-    for code in told:
-        feed.put(connection, code, [*parts, new], now)
-    return Changed(new, True, told)
+    return Changed(new, True, feed.put_all(connection, [new], now))
 
 
 def _next(connection: Connection) -> int:

@@ -14,7 +14,7 @@ from common.kernel.columns import Keys, Mask
 from common.kernel.consent import Consents
 from common.kernel.decision import Decision
 from common.kernel.erasure import Erasures, erasures_of
-from common.kernel.incarnation import FIRST, Retold
+from common.kernel.incarnation import FIRST, UNDATED, Retold
 from common.kernel.order import OrderRecords, PoolChange
 from common.kernel.policy import PolicyEvent
 from common.kernel.pool import PoolChanges
@@ -35,7 +35,9 @@ Told = Stops | Consents | Erasures | PoolChanges | PolicyEvent | TriggerEvent
 _log = logging.getLogger(__name__)
 
 
-def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing], now: int) -> set[str]:
+def apply(
+    connection: Connection, province: str, values: Iterable[codec.Outgoing], now: int, trusted: bool = True
+) -> set[str]:
     """Apply in order; answers the provinces whose control feed grew. A refusal leaves nothing to commit.
 
     While HQ, back from a backup, has yet to be told everything by this province, what it says of work orders that HQ
@@ -49,7 +51,7 @@ def apply(connection: Connection, province: str, values: Iterable[codec.Outgoing
             sources.claim(connection, province, value.source_systems)
             orders.put_orders(connection, value, now)
         elif isinstance(value, Told):
-            told.update(_told(connection, province, value, now))
+            told.update(_told(connection, province, value, now, trusted))
         elif isinstance(value, WorkOrder):
             retelling.take_work_order(connection, province, value, forgot, now)
         elif isinstance(value, Results | Decision | TaskBlock | WorkOrderEvent):
@@ -81,12 +83,12 @@ def _of_work_order(
         _event(connection, own_work_order(connection, province, value.work_order), value, now)
 
 
-def _told(connection: Connection, province: str, value: Told, now: int) -> list[str]:
+def _told(connection: Connection, province: str, value: Told, now: int, trusted: bool) -> list[str]:
     """The provinces whose control feed grew."""
     if isinstance(value, PoolChanges):
         return _pool(connection, province, value, now)
     if isinstance(value, PolicyEvent):
-        policies.heard(connection, province, value, now)
+        policies.heard(connection, province, value, now if trusted else UNDATED)
         return []
     if isinstance(value, TriggerEvent):
         triggers.heard(connection, province, value)

@@ -11,6 +11,9 @@ from common.delivery.tables import trigger_document
 from common.rules.trigger_document import TriggerDocument
 from province.store.tables import local_trigger
 
+MOMENT_BITS = 34
+"""Of seconds, for some centuries."""
+
 _EDITION = select(
     select(func.count()).select_from(trigger_document).scalar_subquery()
     + select(func.count()).select_from(local_trigger).scalar_subquery()
@@ -43,8 +46,9 @@ class InForce:
 
 
 def edition(connection: Connection) -> int:
-    """Another number whenever other rules may be in force: nothing is ever deleted of what it counts."""
-    return int(connection.execute(_EDITION).scalar_one()) + host_lists.count(connection)
+    """Another number whenever other rules may be in force: no document is ever deleted, no part comes at the moment
+    of another, and the parts that are dropped are nobody's."""
+    return (int(connection.execute(_EDITION).scalar_one()) << MOMENT_BITS) + host_lists.newest(connection)
 
 
 def in_force(connection: Connection) -> InForce:
@@ -52,6 +56,13 @@ def in_force(connection: Connection) -> InForce:
     documents = {("hq", name): document for name, document in triggers.in_force(connection).items()}
     documents |= {("local", name): document for name, document in local_in_force(connection).items()}
     return InForce(edition(connection), tuple(documents.values()))
+
+
+def lists_named(connection: Connection) -> set[str]:
+    """Digests of lists of hosts in HQ's documents and the province's own that are in force or may come to be."""
+    own = [connection.execute(_READABLE_AT_MOST, {"of": said.name}) for said in local(connection) if not said.withdrawn]
+    versions = [[(row.document, row.version) for row in rows] for rows in own]
+    return triggers.lists_named(connection).union(*map(triggers.digests_of, versions))
 
 
 def local_in_force(connection: Connection) -> dict[str, TriggerDocument]:

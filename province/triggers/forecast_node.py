@@ -16,15 +16,17 @@ from adapters.streams.packed import schema_of
 from adapters.streams.sinks import JournalSink, KafkaSink
 from common.kernel.event import EventClass, topic
 from common.kernel.event_catalogue import event_type
-from common.runtime.clock import clock_of
+from common.runtime.clock import clock_of, milliseconds
 from common.runtime.lifetime import sole_instance
 from common.wire import tls
 from province.settings import ProvinceSettings
+from province.triggers.edge import edge_of
 from province.triggers.engine.checkpoint import Checkpoints
 from province.triggers.engine.source import Source
 from province.triggers.forecast.forecast import NAME
-from province.triggers.forecast.forecaster import Forecaster, Hits, Terms
-from province.triggers.node import edge, settled, told_to_stop
+from province.triggers.forecast.forecaster import Forecaster, Hits, Teller, Terms
+from province.triggers.forecast.status import status_file
+from province.triggers.node import settled, told_to_stop
 
 ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - what settings may say, not where this listens
 HIT = event_type("model_hit")
@@ -34,12 +36,16 @@ def run(settings: ProvinceSettings, once: bool = False) -> bool:
     """Until SIGTERM or SIGINT, or `once`: then False where the node did not take what was to be told."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     triggers, told = settled(settings), told_to_stop()
-    directory = settings.trigger_directory / "forecast"
+    directory = settings.forecast_directory
     terms = Terms(triggers.forecast_at_least, float(triggers.forecast_seconds))
     directory.mkdir(parents=True, exist_ok=True)
     with sole_instance(directory):
         forecaster = Forecaster(
-            _source(settings), Checkpoints(directory), partial(_tell, settings.code, _put(settings)), terms
+            _source(settings),
+            Checkpoints(directory),
+            partial(_tell, settings.code, _put(settings)),
+            terms,
+            Teller(status_file(directory), partial(milliseconds, clock_of(settings.clock_file))),
         )
         if once:
             return forecaster.once()
@@ -48,7 +54,7 @@ def run(settings: ProvinceSettings, once: bool = False) -> bool:
 
 
 def _source(settings: ProvinceSettings) -> Source:
-    triggers, now = settled(settings), partial(edge, clock_of(settings.clock_file))
+    triggers, now = settled(settings), edge_of(settings)
     if triggers.source == "journal":
         return JournalSource(settings.event_directory, now, "forecast")
     return KafkaSource(triggers.brokers, settings.topics(), f"liandong-{settings.code}-forecast", now)

@@ -14,7 +14,7 @@ from typing import Any
 from adapters.streams.journal import JournalSource
 from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.spark_source import SparkSource
-from adapters.streams.standard import Edge
+from adapters.streams.stretch import EdgeNow
 from common.delivery import host_lists
 from common.kernel.channel import CHANNELS, Channel, Level
 from common.kernel.refusal import Refusal, conflict
@@ -26,6 +26,7 @@ from province.fire import Firing
 from province.settings import ProvinceSettings, Triggers
 from province.store import triggers
 from province.triggers import hand_over
+from province.triggers.edge import edge_of
 from province.triggers.engine.checkpoint import Checkpoints
 from province.triggers.engine.dead_letters import DeadLetterBox
 from province.triggers.engine.engine import Engine, Pacing, Ports
@@ -81,7 +82,7 @@ def _ports(
     clock = clock_of(settings.clock_file)
     channels = channels_of(settings)
     return Ports(
-        source=_source(settings, partial(edge, clock), spark),
+        source=_source(settings, edge_of(settings), spark),
         rules=StoredRules(database, int(settings.code)),
         hand_over=partial(_hand_over, database, channels, int(settings.code), clock),
         checkpoints=Checkpoints(settings.trigger_directory),
@@ -91,18 +92,13 @@ def _ports(
     )
 
 
-def edge(clock: Clock) -> Edge:
-    """Whom nobody here knows is found out when fires are handed over, once each."""
-    return Edge(milliseconds(clock))
-
-
 def channels_of(settings: ProvinceSettings) -> dict[str, Channel]:
     """Those of its own that the province runs."""
     own = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.TWO}
     return {vendor.channel: own[vendor.channel] for vendor in settings.vendors if vendor.channel in own}
 
 
-def _source(settings: ProvinceSettings, edge: Callable[[], Edge], spark: Spark | None) -> Source:
+def _source(settings: ProvinceSettings, edge: EdgeNow, spark: Spark | None) -> Source:
     told = settled(settings)
     if told.source == "journal":
         return JournalSource(settings.event_directory, edge)

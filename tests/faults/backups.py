@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy import create_engine, make_url, text
 
+from common.runtime.clock import ANCHOR, write_offset
 from tests.faults.world import Federation
 
 
@@ -21,11 +23,11 @@ async def back_up(of: Federation, node: str) -> None:
     await of.start(node)
 
 
-async def put_back(of: Federation, points: Mapping[str, tuple[str, ...]]) -> None:
+async def put_back(of: Federation, points: Mapping[str, tuple[str, ...]], wall_off_seconds: int | None = None) -> None:
     """The stores of these nodes are those of the backups again; what stands beside a store is not part of it.
 
     None of them runs before all are put back, so none tells another what that forgot. Each dies at each of its
-    `points` as it finds out.
+    `points` as it finds out. `wall_off_seconds`: their machines were restarted meanwhile, with clocks so far off.
     """
     await of.processes.stop(list(points))
     for node in points:
@@ -34,8 +36,16 @@ async def put_back(of: Federation, points: Mapping[str, tuple[str, ...]]) -> Non
         else:
             database = of.local.database(node)
             _copy_files(of.root / "backups" / node / database.name, database.parent)
+        if wall_off_seconds is not None:
+            _restart_machine(of, node, wall_off_seconds)
     for node in points:
         await of.start(node, points[node])
+
+
+def _restart_machine(of: Federation, node: str, wall_off_seconds: int) -> None:
+    anchor = of.local.database(node).parent / ANCHOR
+    anchor.write_text(json.dumps({**json.loads(anchor.read_text()), "boot_id": "before"}), encoding="utf-8")
+    write_offset(of.wall(node), wall_off_seconds)
 
 
 def _backup(url: str) -> str:

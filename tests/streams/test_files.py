@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -15,6 +17,7 @@ from adapters.streams import packed
 from adapters.streams.cloudevents import encode
 from adapters.streams.files import BATCH_ROWS, READ_BYTES, decode_file
 from adapters.streams.json_rows import RECORD_BYTES_MAX
+from adapters.streams.mapped import decode_lines
 from adapters.streams.mapping import SourceMapping, read
 from adapters.streams.simulator import EXAMPLE_AT, Plan, batches, population
 from adapters.streams.standard import Decoded, Edge, merged
@@ -108,6 +111,63 @@ def test_the_same_mapping_reads_json_lines_and_parquet(tmp_path: Path, name: str
     assert dead(found) == []
     assert told(found.events[0])["keys"] == subscriber_keys(FEDERATION_KEY, [8613812345678]).tolist()
     assert told(found.events[0])["used_bytes"] == ("int64", [524_288])
+
+
+def test_an_event_has_one_identity_however_its_source_writes_it(tmp_path: Path) -> None:
+    """Numbers and texts in turn, and numbers that a float would take for one another."""
+    serials = [20260301000000001 + n for n in range(6)]
+    for name, write in (("a", str), ("b", int), ("c", lambda n: n if n % 2 else str(n))):
+        lines = [json.dumps({"SERIAL": write(n), "PART": "a", "EVENT": "D", "PHONE": write(13812345678),
+                             "AT": "20260301080000", "MB": 1}) for n in serials]  # fmt: skip
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    rows = [f"{n},a,D,13812345678,20260301080000,1,5,,\n" for n in serials]
+    (tmp_path / "d.csv").write_text(HEADER + "".join(rows))
+    table = pa.table({"SERIAL": serials, "PART": ["a"] * 6, "EVENT": ["D"] * 6, "PHONE": [13812345678] * 6,
+                      "AT": ["20260301080000"] * 6, "MB": [1] * 6})  # fmt: skip
+    parquet.write_table(table, tmp_path / "e.parquet")
+    seen = set()
+    for file in sorted(tmp_path.iterdir()):
+        found = everything(file, AT_THE_EDGE, read(MAPPING.replace("format: csv", f"format: {file.suffix[1:]}")))
+        assert dead(found) == []
+        seen.add(tuple(sorted(identity for events in found.events for identity in events.ids.tolist())))
+    (only,) = seen
+    assert len(set(only)) == len(serials)
+
+
+_MEMBERS = st.sampled_from(["SERIAL", "PHONE", "MB", "AT", "EVENT", "NET"])
+_WRITTEN = st.one_of(
+    st.sampled_from(["1", "x", 1, 2, 1.5, True, None, [1], {"a": 1}, 1 << 70, 13812345678]), st.floats()
+)
+_RECORDS = st.lists(
+    st.one_of(
+        st.dictionaries(_MEMBERS, _WRITTEN).map(
+            lambda some: json.dumps(
+                {"SERIAL": 1, "PART": "a", "EVENT": "D", "PHONE": "13812345678", "AT": "20260301080000", "MB": 1} | some
+            ).encode()
+        ),
+        st.sampled_from([b"{", b"[]", b"null", b"", b'{"SERIAL": 1, "SERIAL": "b"}', b"\xff"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_RECORDS, st.randoms(use_true_random=False))
+def test_what_becomes_of_a_record_does_not_depend_on_the_others(records: list[bytes], chance: Random) -> None:
+    mapping = read(MAPPING.replace("format: csv", "format: jsonl"))
+
+    def fates(rows: list[int]) -> dict[int, tuple[object, ...]]:
+        found = decode_lines([records[row] for row in rows], np.array(rows, dtype=np.int64), AT_THE_EDGE, mapping)
+        events = {int(p): (e.type.name, int(i), int(k), int(at)) for e in found.events
+                  for p, i, k, at in zip(e.positions, e.ids, e.keys, e.at, strict=True)}  # fmt: skip
+        letters = {letter.position: (letter.reason,) for letter in found.dead}
+        assert len(events) + len(letters) == found.count == len(rows)
+        return {**events, **letters}
+
+    alone = {row: fate for row in range(len(records)) for row, fate in fates([row]).items()}
+    every = list(range(len(records)))
+    chance.shuffle(every)
+    assert fates(every) == alone
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from adapters.streams.kafka_source import KafkaSource, history_of
+from adapters.streams.stretch import Stretch
 from common.kernel.refusal import Refusal
 from deploy.local.kafka import Broker
 from tests.streams.records import RECORDS, consume, produce
+from tests.streams.world import EDGE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first run fetches
 PARTITIONS = 2
@@ -67,3 +71,37 @@ def test_a_directory_that_holds_something_else_is_no_brokers(tmp_path: Path) -> 
     (tmp_path / "kafka" / "data").write_text("a file where a folder should be")
     with pytest.raises(Refusal, match="could not be made a broker's"):
         broker.start()
+
+
+def test_whoever_looks_at_a_topic_sees_what_its_engine_takes(
+    kafka: Broker, new_topic: Callable[[Broker, int], str]
+) -> None:
+    """Messages with headers, with none, and one without a value."""
+    topic = new_topic(kafka, 1)
+    producer = Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+    headers: list[tuple[str, str | bytes | None]] = [("content-type", b"application/cloudevents+json")]
+    for said, told in ((b"a", []), (None, []), (b"b", headers)):
+        producer.produce(topic, said, key=b"k", headers=told)
+    producer.flush()
+    source, taken = KafkaSource(kafka.address, [topic], f"{topic}-group", lambda: EDGE), list[Stretch]()
+    while sum(map(len, taken)) < 3:
+        taken += source.poll(Everything(), 1.0)
+    source.close(Everything())
+    assert _read(taken) == _read(list(history_of(kafka.address, [topic], 3, lambda: EDGE)))
+    assert _read(taken) == [(0, b"a", None), (1, b"", None), (2, b"b", headers)]
+
+
+def _read(stretches: list[Stretch]) -> list[tuple[int, bytes, object]]:
+    return [each for one in stretches for each in zip(
+        one.offsets.tolist(), one.values, one.headers or [None] * len(one), strict=True
+    )]  # fmt: skip
+
+
+class Everything:
+    """From the beginning."""
+
+    def assigned(self, partition: str) -> int | None: ...
+
+    def revoked(self, partition: str) -> None: ...
+
+    def lost(self, partition: str) -> None: ...

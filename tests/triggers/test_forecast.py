@@ -62,6 +62,23 @@ def test_days_are_added_up_and_a_month_becomes_the_past_once_nothing_of_it_can_c
     assert (only.since.tolist(), usage.days_done) == ([0], 1)
 
 
+def test_who_used_nothing_for_as_long_as_it_looks_back_is_forgotten() -> None:
+    usage = fed(Usage(), [used(1, 2), used(2, 2)] + [used(3, 2, month) for month in range(2, 8)])
+    assert len(usage) == 3
+    fed(usage, [used(2, 3, 7), used(3, 2, 8)])
+    assert len(usage) == 2
+    fed(usage, [used(key, 3, 8) for key in range(10, 1_000)])
+    assert len(usage) == 992
+    year = [event("data_used", f"{month}", 3, f"2027-{month:02}-02T08:00:00+08:00", used_bytes=1, allowance_bytes=GIB)
+            for month in range(1, 6)]  # fmt: skip
+    fed(usage, year, cut=1)
+    assert len(usage) == 1
+    restored = Usage.restored(usage.newest, usage.columns())
+    assert len(restored) == 1
+    back = event("data_used", "back", 1, "2027-05-03T08:00:00+08:00", used_bytes=GIB, allowance_bytes=2 * GIB)
+    assert now(fed(restored, [back])).since.tolist() == [2, 0]
+
+
 def test_twice_out_of_order_and_cut_anyhow_it_is_the_same(tmp_path: Path) -> None:
     draw = np.random.default_rng(3)
     plain = [used(key, day, month, float(draw.random()), n, f"08:0{n}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from adapters.streams.sinks import KafkaSink
 from adapters.streams.standard import Edge
 from deploy.local.kafka import Broker
 from province.triggers.engine.checkpoint import Checkpoint, Checkpoints
-from province.triggers.forecast.forecaster import Forecaster, Hits, Terms
+from province.triggers.forecast.forecaster import Forecaster, Hits, Teller, Terms
+from province.triggers.forecast.status import SILENT_MS, standing, status_file
 from province.triggers.forecast_node import batch_of
 from tests.triggers.engine_world import Record, produce
 from tests.triggers.living import PARTITIONS, Day, Province, push
@@ -83,6 +85,47 @@ def test_who_has_used_it_all_already_is_not_foretold(tmp_path: Path) -> None:
     events, heard = written(tmp_path, [*months(), used(1, 14, 2, 20.0, number=1)]), Heard()
     assert over(events, tmp_path / "kept", heard).once()
     assert sorted(key for key, *_ in heard.hits) == list(range(3, PEOPLE, 2))
+
+
+def test_it_says_how_it_stands(tmp_path: Path) -> None:
+    events, heard, at = written(tmp_path, months()), Heard(PARTITIONS), [5_000]
+    assert standing(tmp_path, 0) is None
+
+    def forecaster() -> Forecaster:
+        source = JournalSource(events, lambda: EDGE, "forecast")
+        teller = Teller(status_file(tmp_path), lambda: at[0])
+        return Forecaster(source, Checkpoints(tmp_path / "kept"), heard, Terms(0.8, 600.0, 0.0), teller)
+
+    assert not forecaster().once()
+    told = standing(tmp_path, 6_000)
+    assert told is not None
+    assert (told["runs"], told["silent"], told["age_ms"]) == (False, False, 1_000)
+    assert (told["refreshed"]["at"], told["refreshed"]["hits"], told["refreshed"]["learnt_from"]) == (5_000, 30, 60)
+    kept = told["partitions"]
+    assert [each["lag"] for each in kept] == [0] * PARTITIONS
+    sums = {name: sum(each[name] for each in kept) for name in ("people", "untold", "counted", "late", "duplicates")}
+    assert (sums["people"], sums["untold"]) == (PEOPLE, PEOPLE // 2)
+    assert (sums["counted"], sums["late"] + sums["duplicates"]) == (len(months()), 0)
+
+    at[0], stop = 7_000, threading.Event()
+    running = threading.Thread(target=forecaster().run, args=(stop,))
+    running.start()
+    _until(lambda: (standing(tmp_path, 7_000) or {}).get("runs") is True and len(heard.hits) == PEOPLE // 2)
+    told = standing(tmp_path, 7_000 + SILENT_MS + 1)
+    assert told is not None
+    assert told["silent"]
+    stop.set()
+    running.join()
+    told = standing(tmp_path, 7_000 + SILENT_MS + 1)
+    assert told is not None
+    assert (told["runs"], told["silent"], sum(each["untold"] for each in told["partitions"])) == (False, False, 0)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("refuses", "lost"), [(2, 0), (0, 2), (1, 1)])

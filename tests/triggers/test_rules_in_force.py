@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from common.courier import log
+from common.delivery import host_lists
 from common.delivery import triggers as kept
 from common.kernel.refusal import Refusal
 from common.kernel.trigger_version import TriggerVersion
@@ -16,8 +17,9 @@ from common.runtime.database import Database
 from common.wire.streams import HQ
 from province import local_triggers, trigger_documents, uplink
 from province.store import tables, triggers
+from province.triggers.pruning import HOST_LIST_DAYS, prune
 from tests.courier.world import NOW
-from tests.triggers.documents import NEWER_KEY, document
+from tests.triggers.documents import NEWER_KEY, document, listed_document
 
 Do = Callable[..., Any]
 
@@ -170,3 +172,44 @@ def test_the_edition_is_another_after_each_change_and_only_then(do: Do) -> None:
         change()
         assert do(triggers.edition) == editions[-1] == do(triggers.in_force).edition
     assert len(set(editions)) == len(changes) + 1
+
+
+def test_a_list_goes_when_no_document_here_names_it(do: Do) -> None:
+    def here() -> set[str]:
+        return {digest for digest, _ in do(host_lists.every)}
+
+    by_hq, text = listed_document("films", ["a.example.com"])
+    own, local = listed_document("local-films", ["b.example.com"])
+    later = NOW + HOST_LIST_DAYS * 86_400 + 10
+    do(host_lists.keep, by_hq, NOW)
+    take(do, 1, "films", text)
+    do(local_triggers.apply, "mine", local, NOW, [own])
+    take(do, 2, "films", document("films") + NEWER_KEY)
+    do(prune, later)
+    assert here() == {by_hq.digest, own.digest}
+    take(do, 3, "films", "", withdrawn=True)
+    do(prune, NOW + 10)
+    assert here() == {by_hq.digest, own.digest}
+    do(prune, later)
+    assert here() == {own.digest}
+    do(local_triggers.withdraw, "mine", later)
+    do(prune, later)
+    assert here() == set()
+
+
+def test_no_edition_comes_twice_whatever_is_dropped(do: Do) -> None:
+    by_hq, text = listed_document("films", ["a.example.com"])
+    editions = [do(triggers.edition)]
+
+    def step(work: Callable[..., Any], *arguments: Any) -> None:
+        do(work, *arguments)
+        editions.append(do(triggers.edition))
+
+    later = NOW + HOST_LIST_DAYS * 86_400 + 10
+    step(host_lists.keep, by_hq, NOW)
+    step(host_lists.keep, by_hq, NOW)
+    step(trigger_documents.take, TriggerVersion(1, "films", text), NOW)
+    step(trigger_documents.take, TriggerVersion(2, "films", "", withdrawn=True), NOW)
+    do(prune, later)
+    step(host_lists.keep, by_hq, later)
+    assert len(set(editions)) == len(editions)

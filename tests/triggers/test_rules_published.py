@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from liandong.campaign.v1 import trigger_pb2 as pb
 from sqlalchemy import Connection, insert
 
 from common.courier import log
+from common.courier.bell import Bell
+from common.delivery import host_lists
 from common.delivery import triggers as kept
 from common.delivery.tables import incarnation
+from common.kernel.host_list import HostPart, parts_of
 from common.kernel.refusal import Refusal
 from common.kernel.trigger_version import TriggerEvent, TriggerVersion
+from common.runtime.clock import SystemClock
 from common.runtime.database import Database
+from common.wire import tls
+from hq.rpc.triggers import TriggerApi
 from hq.store import feed, provinces, triggers
-from hq.store.triggers import NAMES_MAX, AtProvince, Changed
+from hq.store.triggers import NAMES_MAX, UNNAMED_SECONDS, AtProvince, Changed
 from tests.courier.world import NOW
-from tests.triggers.documents import NEWER_KEY, document, names
+from tests.triggers.documents import NEWER_KEY, document, listed_document, names
 
 Do = Callable[..., Any]
 
@@ -215,3 +223,66 @@ def test_an_hq_that_cannot_read_its_newest_can_still_pause_it(do: Do) -> None:
     do(kept.keep, TriggerVersion(2, "scenes", document("data-80") + NEWER_KEY), "", NOW)
     assert pause(do, "data-80").now == TriggerVersion(3, "scenes", document("data-80") + NEWER_KEY, ("data-80",))
     assert rules(do) == {"data-80": True}
+
+
+def lists_here(connection: Connection) -> set[str]:
+    return {digest for digest, _ in host_lists.every(connection)}
+
+
+def test_a_list_goes_when_no_document_that_may_be_in_force_names_it(do: Do) -> None:
+    old, text = listed_document("films", ["a.example.com"])
+    new, newer = listed_document("films", ["b.example.com"])
+    later = NOW + UNNAMED_SECONDS + 10
+    do(triggers.put_part, old, NOW)
+    do(triggers.apply, "films", text, names(text), NOW, [old.digest])
+    do(triggers.put_part, new, later)
+    assert do(lists_here) == {old.digest, new.digest}
+    unreadable = newer + NEWER_KEY
+    do(kept.keep, TriggerVersion(2, "films", unreadable), "", later)
+    do(triggers.put_part, HostPart("ab" * 32, 0, 1, b"x"), later + UNNAMED_SECONDS)
+    assert do(lists_here) == {old.digest, new.digest, "ab" * 32}
+    do(triggers.apply, "films", newer, names(newer), later + UNNAMED_SECONDS + 10, [new.digest])
+    assert do(lists_here) == {new.digest, "ab" * 32}
+    do(triggers.withdraw, "films", later + 2 * UNNAMED_SECONDS + 20)
+    assert do(lists_here) == set()
+
+
+def test_lists_that_nobody_names_are_bounded(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "UNNAMED_PARTS_MAX", 3)
+    named, text = listed_document("films", ["a.example.com"])
+    do(triggers.put_part, named, NOW)
+    do(triggers.apply, "films", text, names(text), NOW, [named.digest])
+    parts = [HostPart("ab" * 32, number, 4, b"x") for number in range(4)]
+    for part in parts[:3]:
+        do(triggers.put_part, part, NOW)
+    with pytest.raises(Refusal, match="3 parts of lists of hosts that no trigger document names wait here") as refused:
+        do(triggers.put_part, parts[3], NOW)
+    assert refused.value.reason == "STATE_CONFLICT"
+    do(triggers.put_part, parts[0], NOW)
+    do(triggers.put_part, parts[3], NOW + UNNAMED_SECONDS + 10)
+    assert do(lists_here) == {named.digest, "ab" * 32}
+
+
+def test_while_a_long_list_is_published_others_write(
+    do: Do, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.kernel.host_list.PART_BYTES_MAX", 2_000)
+    monkeypatch.setattr("hq.rpc.triggers.caller", lambda: tls.Identity("operator", "ops"))
+    parts = parts_of(f"site{number * 7919}.example.com" for number in range(3_000))
+    text = f"{document('films')}hosts:\n  sites: {{digest: {parts[0].digest}}}\n"
+    for part in parts:
+        do(triggers.put_part, part, NOW)
+    api = TriggerApi(database, SystemClock(), Bell())
+
+    async def story() -> set[int]:
+        request = pb.ApplyTriggersRequest(name="films", document_yaml=text)
+        applying = asyncio.ensure_future(api.ApplyTriggers(request, None))  # type: ignore[arg-type]
+        seen = set()
+        while not applying.done():
+            seen.add(await database.write(control_entries, "45"))
+        await applying
+        return seen
+
+    assert len(parts) > 4
+    assert set(range(1, len(parts))) <= asyncio.run(story())
+    assert do(control_entries, "45") == len(parts) + 1

@@ -171,9 +171,12 @@ hosts:
 
 
 def apply_listed(w: World, parts: list[HostPart]) -> int:
+    """As an operator's command line and HQ's call do it."""
     for part in parts:
-        w.hq.do(host_lists.keep, part)
+        w.hq.do(triggers.put_part, part, NOW)
     text, digest = LISTED.replace("DIGEST", parts[0].digest), parts[0].digest
+    for place in w.hq.do(triggers.fresh_parts, [digest]):
+        w.hq.do(triggers.send_part, *place, NOW)
     return ring(w, w.hq.do(triggers.apply, "films", text, names(text), NOW, [digest]))
 
 
@@ -209,6 +212,32 @@ def test_long_lists_of_hosts_go_before_the_rules_that_name_them(tmp_path: Path, 
             w.start_province("13")
             await until(lambda: known_at_hq(w, "13", "films") == AtProvince("13", 3, ""))
             assert listed(w.provinces["13"]) == 3_000
+
+    asyncio.run(story())
+
+
+def test_a_province_that_asks_for_a_snapshot_between_a_list_and_its_document_gets_all_of_it(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(host_list, "PART_BYTES_MAX", 2_000)
+    parts = parts_of(f"site{number * 7919}.example.com" for number in range(3_000))
+
+    async def story() -> None:
+        async with world(tmp_path) as w:
+            for part in parts:
+                w.hq.do(triggers.put_part, part, NOW)
+            first, *others = w.hq.do(triggers.fresh_parts, [parts[0].digest])
+            w.hq.do(triggers.send_part, *first, NOW)
+            w.hq.do(log.raise_epoch, "45", feed.CONTROL)
+            w.hq.do(log.compact, "45", feed.CONTROL)
+            w.start_province("45")
+            await until(lambda: len(w.provinces["45"].do(host_lists.every)) == len(parts))
+            for place in others:
+                w.hq.do(triggers.send_part, *place, NOW)
+            text = LISTED.replace("DIGEST", parts[0].digest)
+            ring(w, w.hq.do(triggers.apply, "films", text, names(text), NOW, [parts[0].digest]))
+            await until(lambda: known_at_hq(w, "45", "films") == AtProvince("45", 1, ""))
+            assert listed(w.provinces["45"]) == 3_000
 
     asyncio.run(story())
 

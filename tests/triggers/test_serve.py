@@ -133,13 +133,58 @@ def test_events_on_kafka_become_messages(
     source: str, kafka: Broker, new_topic: Callable[[Broker, int], str], tmp_path: Path
 ) -> None:
     topic = new_topic(kafka, 1)
+    section = f'[triggers]\nsource = "{source}"\nbrokers = "{kafka.address}"\ntopics = ["{topic}"]'
+    _become_messages(tmp_path / "f", section, lambda local, _, keys: _on(kafka, topic, _events(local, keys)))
 
-    async def trial() -> None:
-        async with _federation(tmp_path / "f") as (local, processes):
-            section = f'[triggers]\nsource = "{source}"\nbrokers = "{kafka.address}"\ntopics = ["{topic}"]'
+
+def test_records_of_another_form_become_messages_by_a_mapping(
+    kafka: Broker, new_topic: Callable[[Broker, int], str], tmp_path: Path
+) -> None:
+    """Of people whom the source knows by number; beside a topic of events as they should be, which is empty."""
+    topic, usual = new_topic(kafka, 1), new_topic(kafka, 1)
+    section = (f'[triggers]\nsource = "kafka"\nbrokers = "{kafka.address}"\ntopics = ["{usual}"]\n'
+               f'[triggers.mappings]\n"{topic}" = "old-billing.yaml"')  # fmt: skip
+
+    def put(local: Local, numbers: list[int], _: list[int]) -> None:
+        (local.home(CODE) / "old-billing.yaml").write_text(OLD_BILLING, encoding="utf-8")
+        at = SteppedClock(local.clock_file).now() - 5
+        steps = [(number, step) for number in numbers for step in (1, 2, 2)]
+        rows = [{"PHONE": number % 10**11, "SERIAL": 10**17 + number * 10 + step, "AT": at,
+                 "KB": 3 if step > 1 else "3"} for number, step in steps]  # fmt: skip
+        _on(kafka, topic, [*(json.dumps(row).encode() for row in rows), b"{", b"{}"])
+
+    config = _become_messages(tmp_path / "f", section, put)
+    run = CliRunner()
+    told = run.invoke(app, ["events", "dead-letters", "--config", str(config), "--json"])
+    assert set(json.loads(told.stdout)["reasons"]) == {"TRUNCATED", "ID_INVALID"}
+    tail = run.invoke(app, ["events", "tail", "--config", str(config), "--topic", topic, "--last", "3"]).stdout
+    assert "used_bytes=3000" in tail.splitlines()[0]
+
+
+OLD_BILLING = """
+source: old-billing
+format: jsonl
+type: data_used
+id: [SERIAL]
+subject: {field: PHONE, as: msisdn}
+time: {field: AT, format: unix_seconds}
+fields:
+  used_bytes: {from: KB, times: 1000}
+"""
+
+
+def _on(kafka: Broker, topic: str, values: list[bytes]) -> None:
+    produce(kafka.address, topic, [[Record(value, Form.JSON) for value in values]])
+
+
+def _become_messages(root: Path, section: str, put: Callable[[Local, list[int], list[int]], None]) -> Path:
+    """`put` is given a hundred people's numbers and keys; answers the province's settings file."""
+
+    async def trial() -> Path:
+        async with _federation(root) as (local, processes):
             store = _open(local, section)
             numbers, keys = _people(store, (local.home(CODE) / "federation.key").read_bytes())
-            produce(kafka.address, topic, [[Record(v, Form.JSON) for v in _events(local, keys[:100].tolist())]])
+            put(local, numbers[:100], keys[:100].tolist())
             await _serve(local, processes)
 
             async def all_sent() -> bool:
@@ -147,8 +192,9 @@ def test_events_on_kafka_become_messages(
 
             began = time.monotonic()
             await _until("everybody to be told", all_sent)
-            print(f"{source}: {time.monotonic() - began:.1f} s from the start of the engine")
+            print(f"{time.monotonic() - began:.1f} s from the start of the engine")
             assert sorted(_sent(local)) == sorted(numbers[:100])
             store.close()
+            return local.home(CODE) / "province.toml"
 
-    asyncio.run(trial())
+    return asyncio.run(trial())

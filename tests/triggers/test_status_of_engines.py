@@ -80,6 +80,23 @@ def test_it_tells_of_a_running_engine_and_that_none_runs(province: Province) -> 
     writer.close()
 
 
+@pytest.mark.slow
+def test_it_tells_of_the_forecast(province: Province) -> None:
+    assert _told(province)["forecast"] is None
+    writer = Writer(province.root / CODE / "data" / "events", 2)
+    writer.append([Block(1, Form.JSON, history(province.keys, NOON + 3590))])
+    writer.close()
+    province.run("triggers", "forecast", "--once")
+    told = _told(province)["forecast"]
+    assert (told["runs"], told["silent"], told["refreshed"]["hits"]) == (False, False, 0)
+    assert [each["lag"] for each in told["partitions"]] == [0, 0]
+    assert sum(each["people"] for each in told["partitions"]) == PEOPLE
+    for lang, says in (("zh", "已结束; 上次评分"), ("en", "has ended; last scored")):
+        screen = province.run("triggers", "status", "--lang", lang)
+        assert says in screen
+        assert "lag 0" in screen or "积压 0" in screen
+
+
 def test_an_engine_that_is_not_heard_is_told(tmp_path: Path) -> None:
     said = {"partitions": {}, "lag": {}, "latency": {"bounds_ms": [], "scenes": {}}, "rules": 3, "at": NOON}
     (tmp_path / f"status-{os.getpid()}.json").write_text(json.dumps(said), encoding="utf-8")

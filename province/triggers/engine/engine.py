@@ -7,9 +7,7 @@ once: so whatever dies, and whoever takes a partition over from whichever checkp
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import Protocol
 
 from common.runtime.outage import StoreUnavailable
 from province.fire import Firing
+from province.triggers.engine import status
 from province.triggers.engine.checkpoint import Checkpoint, Checkpoints
 from province.triggers.engine.dead_letters import DeadLetterBox
 from province.triggers.engine.latency import BOUNDS_MS, Histograms
@@ -319,11 +318,8 @@ class Engine:
                 self._fired += [(firing, self._ports.milliseconds()) for firing in lasted]
 
     def _tell(self) -> None:
-        if self._ports.status is None:
-            return
-        draft = self._ports.status.with_suffix(".draft")
-        draft.write_text(json.dumps(self.told()), encoding="utf-8")
-        os.replace(draft, self._ports.status)
+        if self._ports.status is not None:
+            status.tell(self._ports.status, self.told())
 
 
 @contextmanager

@@ -29,6 +29,13 @@ def status_file(directory: Path) -> Path:
     return directory / f"status-{os.getpid()}.json"
 
 
+def tell(path: Path, told: Mapping[str, object]) -> None:
+    """Whole, for whoever reads it meanwhile."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(told), encoding="utf-8")
+    os.replace(draft, path)
+
+
 def engines(directory: Path, now: int, edition: int) -> list[Document]:
     """Each process with its partitions; `now` in milliseconds, `edition` that of the rules in force."""
     found = []

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from common.kernel.columns import Keys
 from common.kernel.event import ABSENT, Millis
+from province.triggers.engine import status
 from province.triggers.engine.checkpoint import Checkpoint, Checkpoints, KeptRule
 from province.triggers.engine.source import Source
 from province.triggers.forecast.forecast import DAYS_MIN, NAME, Model, forecast, learn
@@ -25,12 +27,13 @@ from province.triggers.forecast.usage import Amounts, PersonMonths, Usage, joine
 from province.triggers.matching.run import run_of
 
 WAIT_SECONDS = 0.5
+STATUS_SECONDS = 1.0
 FIRST_SECONDS = 10.0
 """After a start, so that what came meanwhile is read before anybody is told of."""
 BEHIND_MAX = 100_000
 """Messages: further behind, what is known is too old to tell."""
 RETRY_SECONDS = 5.0
-_FORM = "usage 1"
+_FORM = "usage 2"
 
 log = logging.getLogger(__name__)
 
@@ -66,20 +69,47 @@ class Terms:
     first_seconds: float = FIRST_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Where the forecast says how it stands, and the clock it says it by."""
+
+    path: Path
+    milliseconds: Callable[[], int]
+
+
 @dataclass(slots=True, eq=False)
 class _Held:
     usage: Usage = field(default_factory=Usage)
     next: int | None = None
     pending: Hits = NONE
 
+    def told(self, name: str, lag: int | None) -> dict[str, object]:
+        """`untold`: whom it is still about to tell of."""
+        return {
+            "partition": name,
+            "next": self.next,
+            "newest": self.usage.newest if self.next is not None else None,
+            "lag": lag,
+            "people": len(self.usage),
+            "untold": len(self.pending),
+            "counted": self.usage.counted,
+            "late": self.usage.late,
+            "duplicates": self.usage.duplicates,
+            "bytes": self.usage.bytes,
+        }
+
 
 class Forecaster:
     """One thread's. Partitions come and go as the source says."""
 
-    def __init__(self, source: Source, checkpoints: Checkpoints, tell: Tell, terms: Terms) -> None:
+    def __init__(
+        self, source: Source, checkpoints: Checkpoints, tell: Tell, terms: Terms, teller: Teller | None = None
+    ) -> None:
         self._source, self._checkpoints, self._tell, self._terms = source, checkpoints, tell, terms
         self._held: dict[str, _Held] = {}
         self._due = time.monotonic() + terms.first_seconds
+        self._teller, self._said = teller, -STATUS_SECONDS
+        self._refreshed: dict[str, object] | None = None
 
     def run(self, told: threading.Event) -> None:
         """Until `told`; then what is held is kept."""
@@ -88,6 +118,8 @@ class Forecaster:
             if time.monotonic() >= self._due and taken + sum(self._source.lag().values()) <= BEHIND_MAX:
                 done = self.refresh()
                 self._due = time.monotonic() + (self._terms.refresh_seconds if done else RETRY_SECONDS)
+            if time.monotonic() - self._said >= STATUS_SECONDS:
+                self._say()
         self.close()
 
     def once(self) -> bool:
@@ -118,11 +150,15 @@ class Forecaster:
         for name, held in self._held.items():
             held.pending = _joined(held.pending, self._hits(held.usage, models))
             self._save(name, held)
+        hits = sum(len(held.pending) for held in self._held.values())
         told = [self._told(held) for held in self._held.values()]
-        log.info("forecast of %d partitions in %.1f s", len(told), time.monotonic() - begun)
+        took = time.monotonic() - begun
+        log.info("forecast of %d partitions in %.1f s", len(told), took)
+        self._note(hits, took, [model for model in models.values() if model is not None])
         return all(told)
 
     def close(self) -> None:
+        self._say(runs=False)
         self._source.close(self)
 
     def assigned(self, partition: str) -> int | None:
@@ -142,6 +178,28 @@ class Forecaster:
 
     def lost(self, partition: str) -> None:
         self._held.pop(partition, None)
+
+    def _note(self, hits: int, took: float, models: list[Model]) -> None:
+        if self._teller is not None:
+            self._refreshed = {
+                "at": self._teller.milliseconds(),
+                "seconds": round(took, 3),
+                "hits": hits,
+                "learnt_from": max((model.rows for model in models), default=0),
+            }
+            self._say()
+
+    def _say(self, runs: bool = True) -> None:
+        if self._teller is None:
+            return
+        self._said, lag = time.monotonic(), self._source.lag()
+        told = {
+            "runs": runs,
+            "at": self._teller.milliseconds(),
+            "refreshed": self._refreshed,
+            "partitions": [held.told(name, lag.get(name)) for name, held in sorted(self._held.items())],
+        }
+        status.tell(self._teller.path, told)
 
     def _waits(self, until: float) -> bool:
         """A group takes its time to say which partitions are whose."""

@@ -25,6 +25,7 @@ DAYS = 31
 LEARNERS_MAX = 20_000
 """Of a partition and a past month only so many people are kept: those with the lowest keys, which are random."""
 MONTHS_KEPT = 6
+"""To learn from; who has used nothing in them is forgotten, and new when they come back."""
 BATCH_ROWS = 500_000
 NEVER = np.iinfo(np.int32).max
 _DAY_MILLIS = 86_400_000
@@ -91,8 +92,12 @@ class Usage:
         self.past = NOBODYS
         self._ids = IdSet(LATENESS_MILLIS)
         self._months = Ordinals(np.int32, {"days": np.zeros(DAYS, dtype=np.float32)})
-        own = {"since": np.int32(NEVER), "before": 0.0, "allowance": 0.0, "told": np.int32(0)}
+        own = {"since": np.int32(NEVER), "before": 0.0, "allowance": 0.0, "told": np.int32(0), "last": np.int32(0)}
         self._people = Ordinals(np.int32, own)
+
+    def __len__(self) -> int:
+        """How many people are known."""
+        return len(self._people)
 
     @property
     def bytes(self) -> int:
@@ -172,6 +177,7 @@ class Usage:
         people, _ = self._people.add(events.keys, np.zeros(len(events), dtype=np.int32))
         np.minimum.at(self._people["since"], people, days.astype(np.int32))
         allowances = np.asarray(events.columns["allowance_bytes"])
+        np.maximum.at(self._people["last"], people, months)
         said = np.flatnonzero(allowances != ABSENT)
         self._people["allowance"][people[said]] = allowances[said]
 
@@ -189,6 +195,14 @@ class Usage:
         if len(over):
             open_ = numbers >= month
             self._months.restore({name: column[open_].copy() for name, column in self._months.columns().items()})
+            self._forget(month - MONTHS_KEPT)
+
+    def _forget(self, month: int) -> None:
+        """Whoever has used nothing in that month nor since."""
+        people = self._people.columns()
+        staying = people["last"] >= month
+        if not staying.all():
+            self._people.restore({name: column[staying].copy() for name, column in people.items()})
 
     def _rows(self, month: int) -> Rows:
         return np.flatnonzero(self._months.columns()[NUMBERS] == month)
