@@ -298,6 +298,28 @@ def test_a_full_disk_costs_time_and_nothing_else(log: Log, tmp_path: Path, monke
     assert sink.fires() == expected(log)
 
 
+def test_an_engine_that_cannot_say_how_it_stands_goes_on(log: Log, tmp_path: Path) -> None:
+    sink, source = Sink(tmp_path / "fires.db"), JournalSource(written(tmp_path, log), lambda: EDGE)
+    running = engine(source, tmp_path, sink, pacing=Pacing(0.05, None, 0.0))
+    (tmp_path / "status.draft").mkdir()
+    until_quiet(running)
+    running.close()
+    assert sink.fires() == expected(log)
+
+
+def test_what_a_killed_engine_left_half_written_goes(log: Log, tmp_path: Path) -> None:
+    at, kept_in = written(tmp_path, log), tmp_path / "checkpoints"
+    kept_in.mkdir()
+    left = [kept_in / f"journal:0.{process}{ending}" for process in (7, 123456) for ending in ("", ".link")]
+    another = [kept_in / "journal:01.7", kept_in / "journal.7"]
+    for path in (*left, *another):
+        path.write_bytes(b"half")
+    running = over(at, tmp_path, Sink(tmp_path / "fires.db"))
+    running.turn(0.0)
+    running.close()
+    assert [path.exists() for path in (*left, *another)] == [False] * 4 + [True] * 2
+
+
 def test_a_record_of_ten_megabytes_is_a_dead_letter_and_the_engine_goes_on(tmp_path: Path) -> None:
     huge = event("data_used", "x" * 10_000_000, 7, "2026-03-01T08:00:00+08:00", used_bytes=1)
     visit = event("url_visit", "1", 7, "2026-03-01T08:00:00+08:00", host="v.example.com")

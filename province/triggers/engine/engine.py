@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,7 +151,7 @@ class Engine:
         self._tell()
 
     def assigned(self, partition: str) -> int | None:
-        kept = self._ports.checkpoints.load(partition)
+        kept = self._ports.checkpoints.take_over(partition)
         self._ports.letters.begin(partition, kept.next if kept else 0)
         held = Partition(partition, self._rules, kept)
         self._held[partition] = _Held(held, time.monotonic(), held.next, held.next)
@@ -322,8 +321,11 @@ class Engine:
         if self._ports.status is None:
             return
         draft = self._ports.status.with_suffix(".draft")
-        draft.write_text(json.dumps(self.told()), encoding="utf-8")
-        os.replace(draft, self._ports.status)
+        try:
+            draft.write_text(json.dumps(self.told()), encoding="utf-8")
+            draft.replace(self._ports.status)
+        except OSError as error:
+            log.error("cannot say how things stand: %s", error)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class Forecaster:
         self._source.close(self)
 
     def assigned(self, partition: str) -> int | None:
-        kept = self._checkpoints.load(partition)
+        kept = self._checkpoints.take_over(partition)
         self._held[partition] = held = _Held()
         rules = [rule for rule in kept.rules if rule.counted == _FORM] if kept else []
         if kept is not None and rules:
