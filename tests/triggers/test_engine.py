@@ -298,6 +298,34 @@ def test_a_full_disk_costs_time_and_nothing_else(log: Log, tmp_path: Path, monke
     assert sink.fires() == expected(log)
 
 
+@pytest.mark.parametrize("saved", [0.0, 0.3])
+def test_what_is_written_to_a_journal_put_back_from_a_backup_counts(saved: float, log: Log, tmp_path: Path) -> None:
+    """The checkpoint is further on than the journal ends: nothing written there anew may pass for read before."""
+    sink, at = Sink(tmp_path / "fires.db"), tmp_path / "journal"
+
+    def write(begin: float, end: float) -> None:
+        writer = Writer(at, PARTITIONS)
+        append(writer, [records[int(len(records) * begin) : int(len(records) * end)] for records in log])
+        writer.close()
+
+    def serve() -> None:
+        running = over(at, tmp_path, sink)
+        until_quiet(running)
+        running.close()
+
+    write(0.0, saved)
+    shutil.copytree(at, tmp_path / "backup")
+    write(saved, 0.6)
+    serve()
+    shutil.rmtree(at)
+    shutil.copytree(tmp_path / "backup", at)
+    write(0.6, 0.8)
+    serve()
+    write(0.8, 1.0)
+    serve()
+    assert sink.fires() == expected(log)
+
+
 def test_an_engine_that_cannot_say_how_it_stands_goes_on(log: Log, tmp_path: Path) -> None:
     sink, source = Sink(tmp_path / "fires.db"), JournalSource(written(tmp_path, log), lambda: EDGE)
     running = engine(source, tmp_path, sink, pacing=Pacing(0.05, None, 0.0))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from common.kernel.columns import Keys
 from common.kernel.event import ABSENT, Millis
 from province.triggers.engine.checkpoint import Checkpoint, Checkpoints, KeptRule
-from province.triggers.engine.source import Source
+from province.triggers.engine.source import Source, another_log
 from province.triggers.forecast.forecast import DAYS_MIN, NAME, Model, forecast, learn
 from province.triggers.forecast.usage import Amounts, PersonMonths, Usage, joined
 from province.triggers.matching.run import run_of
@@ -125,7 +125,7 @@ class Forecaster:
     def close(self) -> None:
         self._source.close(self)
 
-    def assigned(self, partition: str) -> int | None:
+    def assigned(self, partition: str, end: int | None = None) -> int | None:
         kept = self._checkpoints.take_over(partition)
         self._held[partition] = held = _Held()
         rules = [rule for rule in kept.rules if rule.counted == _FORM] if kept else []
@@ -133,6 +133,8 @@ class Forecaster:
             columns = rules[0].columns
             held.usage, held.next = Usage.restored(kept.newest, columns), kept.next
             held.pending = Hits(**{each.name: columns[f"pending.{each.name}"] for each in fields(Hits)})
+        if another_log(partition, held.next, end):
+            held.next = None
         return held.next
 
     def revoked(self, partition: str) -> None:
