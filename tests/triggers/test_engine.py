@@ -222,6 +222,31 @@ def test_what_lasts_is_noticed_where_no_more_events_come(tmp_path: Path) -> None
     writer.close()
 
 
+def test_the_clock_makes_late_only_what_would_end_a_state_that_has_lasted(tmp_path: Path) -> None:
+    """A source may tell of an hour at its end: how old an event may be goes by the others that came."""
+    time_of, at = "2026-03-01T08:{:02}:00+08:00".format, tmp_path / "journal"
+    on = event("power_on", "1", 7, time_of(0), cell_id="c", rat="5G")
+    off = event("power_on", "2", 7, time_of(0).replace("00:00+", "00:01+"), cell_id="c", rat="4G")
+    used = [event("data_used", f"u{minute}", 7, time_of(minute), used_bytes=10**7) for minute in (1, 2, 3, 4)]
+    now, writer, sink = [EXAMPLE_AT + 3_600_000], Writer(at, 1), Sink(tmp_path / "fires.db")
+    append(writer, [[Record(on, Form.JSON)]])
+    running = engine(JournalSource(at, lambda: EDGE), tmp_path, sink, None, Pacing(0.0, 0.05, 0.0, 0.0), lambda: now[0])
+    until_quiet(running)
+    time.sleep(0.06)
+    running.turn(0.0)
+    append(writer, [[Record(value, Form.JSON) for value in (off, *used)]])
+    until_quiet(running)
+    (told,) = running.told()["partitions"].values()
+    running.close()
+    writer.close()
+    assert {(fire.rule, fire.at) for fire in sink.fires()} == {
+        ("stays", EXAMPLE_AT + 15_000), ("sum", EXAMPLE_AT + 240_000)
+    }  # fmt: skip
+    assert {name: rule["late"] for name, rule in told["rules"].items()} == {
+        "each": 0, "sum": 0, "surge": 0, "crosses": 0, "stays": 1
+    }  # fmt: skip
+
+
 def test_time_does_not_pass_while_the_source_says_nothing_of_its_end(tmp_path: Path) -> None:
     on = event("power_on", "1", 7, "2026-03-01T08:00:00+08:00", cell_id="c", rat="5G")
     writer = Writer(tmp_path / "journal", 1)
