@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
 from common.courier import log
+from common.delivery import host_lists
 from common.delivery import triggers as kept
+from common.kernel.host_list import parts_of
 from common.kernel.refusal import Refusal
 from common.kernel.trigger_version import TriggerVersion
 from common.runtime.database import Database
 from common.wire.streams import HQ
 from province import local_triggers, trigger_documents, uplink
 from province.store import tables, triggers
+from province.triggers.node import StoredRules
 from tests.courier.world import NOW
-from tests.triggers.documents import NEWER_KEY, document
+from tests.triggers.documents import NEWER_KEY, document, listed_document
 
 Do = Callable[..., Any]
 
@@ -170,3 +174,13 @@ def test_the_edition_is_another_after_each_change_and_only_then(do: Do) -> None:
         change()
         assert do(triggers.edition) == editions[-1] == do(triggers.in_force).edition
     assert len(set(editions)) == len(changes) + 1
+
+
+def test_a_list_that_is_damaged_keeps_no_other_rules_from_serving(do: Do, database: Database) -> None:
+    """Its parts are each in order and do not belong together."""
+    part, films = listed_document("films", ["youku.com"])
+    do(host_lists.keep, replace(part, content=parts_of(["iqiyi.com"])[0].content))
+    take(do, 1, "films", films)
+    take(do, 2, "scenes", document("data-80"))
+    assert set(rules(do)) == {"films", "data-80"}
+    assert [rule.name for rule in StoredRules(database, 45).rules().rules] == ["data-80"]
