@@ -56,7 +56,7 @@ def _now(settings: ProvinceSettings) -> int:
 class _Reader:
     """Who keeps no place."""
 
-    def assigned(self, partition: str) -> int | None:  # noqa: ARG002 - it is the same for all
+    def assigned(self, partition: str, end: int | None = None) -> int | None:  # noqa: ARG002 - it is the same for all
         return None
 
     def revoked(self, partition: str) -> None: ...

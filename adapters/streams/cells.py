@@ -16,6 +16,8 @@ from common.kernel.columns import Mask, Refs
 from common.kernel.event import ABSENT, EXACT_MAX, FLAG_ABSENT, TEXT_CHARS_MAX, Column, Field, Kind, Texts
 
 MILLIS = pa.timestamp("ms", "UTC")
+_CALENDAR = Field("", Kind.TIME, low=-62_135_596_800_000, high=253_402_300_799_999)
+"""The years 1 to 9999, which is what RFC 3339 can write."""
 _RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$"
 _WHOLE = r"^[+-]?\d{1,18}$"
 _DECIMAL = r"^[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?$"
@@ -115,9 +117,9 @@ def _matching(cells: pa.Array, pattern: str) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(cells, pattern), cells, pa.scalar(None, cells.type))
 
 
-def _time(field: Field, cells: pa.Array) -> Cells:
+def _time(_field: Field, cells: pa.Array) -> Cells:
     found = times(cells)
-    return _bounded(field, cells, found, found.view(pa.int64()), ABSENT)
+    return _bounded(_CALENDAR, cells, found, found.view(pa.int64()), ABSENT)
 
 
 def _int(field: Field, cells: pa.Array) -> Cells:

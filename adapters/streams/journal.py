@@ -281,8 +281,7 @@ class Reader:
 
     def lag(self) -> int:
         """Records there and not read."""
-        segments = _segments(self._directory)
-        return max(0, _end(segments[-1]) - self._next) if segments else 0
+        return max(0, _end_of(self._directory) - self._next)
 
     def close(self) -> None:
         if self._file >= 0:
@@ -350,6 +349,11 @@ class Reader:
         return Stretch(self._partition, self._next, offsets, values, headers, self._edge).since(begin)
 
 
+def _end_of(directory: Path) -> int:
+    segments = _segments(directory)
+    return _end(segments[-1]) if segments else 0
+
+
 def _end(segment: Path) -> int:
     """The offset after the last frame that is there in its full length."""
     offset, at = int(segment.stem), 0
@@ -401,8 +405,9 @@ class JournalSource:
         if self._readers or not (self._directory / PARTITIONS_FILE).exists():
             return
         for number in range(int((self._directory / PARTITIONS_FILE).read_text(encoding="utf-8"))):
-            name = f"journal:{number}"
-            self._readers[name] = Reader(self._directory / str(number), name, owner.assigned(name) or 0, self._edge)
+            name, directory = f"journal:{number}", self._directory / str(number)
+            offset = owner.assigned(name, _end_of(directory))
+            self._readers[name] = Reader(directory, name, offset or 0, self._edge)
 
 
 def _reading(directory: Path, reader: str) -> int:

@@ -82,17 +82,11 @@ class KafkaSource:
             self._consumer.commit(offsets=[_place(partition, offset)], asynchronous=True)
 
     def lag(self, sure: bool = False) -> Mapping[str, int]:
-        from confluent_kafka import OFFSET_INVALID, KafkaException
-
-        how: dict[str, Any] = {"timeout": WATERMARK_SECONDS} if sure else {"cached": True}
         found = {}
         for name, offset in self._next.items():
-            try:
-                _, high = self._consumer.get_watermark_offsets(_place(name), **how)
-            except KafkaException:
-                continue
-            if high != OFFSET_INVALID:
-                found[name] = max(0, high - max(offset, 0))
+            ends = self._ends(name, cached=not sure)
+            if ends is not None:
+                found[name] = max(0, ends[1] - max(offset, 0))
         return found
 
     def close(self, owner: Owner) -> None:
@@ -118,11 +112,22 @@ class KafkaSource:
         wanted = self._fresh.get(name, -1)
         if wanted < 0 or first <= wanted:
             return False
-        low, _ = self._consumer.get_watermark_offsets(_place(name), timeout=WATERMARK_SECONDS)
-        if low > wanted:
+        ends = self._ends(name)
+        if ends is not None and ends[0] > wanted:
             return False
         self._consumer.seek(_place(name, wanted))
         return True
+
+    def _ends(self, name: str, cached: bool = False) -> tuple[int, int] | None:
+        """The offset of the first message and that after the last; None where they cannot be learnt just now."""
+        from confluent_kafka import OFFSET_INVALID, KafkaException
+
+        how: dict[str, Any] = {"cached": True} if cached else {"timeout": WATERMARK_SECONDS}
+        try:
+            low, high = self._consumer.get_watermark_offsets(_place(name), **how)
+        except KafkaException:
+            return None
+        return None if high == OFFSET_INVALID else (low, high)
 
     def _told(self) -> Owner:
         """Kafka speaks of partitions within `poll` and `close` alone."""
@@ -136,7 +141,8 @@ class KafkaSource:
         owner = self._told()
         for place in places:
             name = f"{place.topic}:{place.partition}"
-            offset = owner.assigned(name)
+            ends = self._ends(name)
+            offset = owner.assigned(name, ends and ends[1])
             place.offset = OFFSET_BEGINNING if offset is None else offset
             self._next[name] = self._fresh[name] = -1 if offset is None else offset
         consumer.incremental_assign(places)

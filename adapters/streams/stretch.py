@@ -20,9 +20,12 @@ EdgeNow = Callable[[], Edge]
 
 
 class Owner(Protocol):
-    """Whom a source tells which partitions are his, and who says at which offset to begin, None for the earliest."""
+    """Whom a source tells which partitions are his, and who says at which offset to begin, None for the earliest.
 
-    def assigned(self, partition: str) -> int | None: ...
+    `end` is the offset after the last message there is, where that is known.
+    """
+
+    def assigned(self, partition: str, end: int | None = None) -> int | None: ...
 
     def revoked(self, partition: str) -> None: ...
 

@@ -6,7 +6,7 @@ import re
 
 HOST_CHARS_MAX = 253
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_PORT = re.compile(r":\d{1,5}\Z")
+_PORT = re.compile(r":[0-9]{0,5}\Z")
 
 
 def host_name(text: str) -> str:

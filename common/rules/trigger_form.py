@@ -63,7 +63,7 @@ def _amount(value: object) -> object:
         )
     elif isinstance(value, int | float) and not isinstance(value, bool):
         amount = Amount(float(value))
-    if not amount.value > 0:
+    if not 0 < amount.value < math.inf:
         raise ValueError(f"{value!r} is no amount. Write a number above 0, 5GB, or 80% with `of`")
     return amount
 

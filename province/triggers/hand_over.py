@@ -16,7 +16,8 @@ from province.local_request import PEOPLE_MAX, VALIDITY_SECONDS_MAX, LocalReques
 from province.store import fires, local_requests
 
 VALIDITY_PARTS = 16
-"""Fires whose validity ends in the same sixteenth share a request, which ends with the first of them."""
+"""Fires whose validity ends in the same sixteenth of the time they may be sent in share a request, which ends with the
+first of them."""
 KNOWN = "known"
 
 Counts = dict[str, dict[str, int]]
@@ -105,8 +106,9 @@ def people_of(connection: Connection, firing: Firing, province: int) -> Person:
 
 def _parts(firing: Firing, rows: Rows) -> Iterator[Rows]:
     """Of those asked for, by the end of their validity."""
-    seconds = firing.rule.offer.valid_seconds
-    ends = (firing.event_at[rows] // 1000 + seconds) // max(1, seconds // VALIDITY_PARTS)
+    offer = firing.rule.offer
+    width = max(1, (offer.valid_seconds - offer.delay_seconds) // VALIDITY_PARTS)
+    ends = (firing.event_at[rows] // 1000 + offer.valid_seconds) // width
     for end in np.unique(ends).tolist():
         part = rows[ends == end]
         for start in range(0, len(part), PEOPLE_MAX):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Connection
 
 from adapters.streams.journal import JournalSource
 from adapters.streams.kafka_source import KafkaSource
@@ -130,16 +132,14 @@ class StoredRules:
     def rules(self) -> Rules:
         with self._database.snapshot() as connection:
             found = triggers.in_force(connection)
-            lists = [host_lists.of(connection, document) for document in found.documents]
-        pairs = [(document, matcher) for document, hosts in zip(found.documents, lists, strict=True)
-                 if (matcher := self._matcher(document, hosts)) is not None]  # fmt: skip
-        rules = tuple(rule for document, _ in pairs for rule in document.rules)
-        return Rules(found.edition, rules, tuple(matcher for _, matcher in pairs))
+            made = [self._matcher(connection, document) for document in found.documents]
+        matchers = tuple(matcher for matcher in made if matcher is not None)
+        return Rules(found.edition, tuple(rule for matcher in matchers for rule in matcher.rules), matchers)
 
-    def _matcher(self, document: TriggerDocument, hosts: Mapping[str, Collection[str]]) -> Matcher | None:
-        """None where a rule names what this node has not: the others go on."""
+    def _matcher(self, connection: Connection, document: TriggerDocument) -> Matcher | None:
+        """None where a rule names what this node has not, or not undamaged: the others go on."""
         try:
-            return Matcher(document.rules, document.areas, hosts, self._profile)
+            return Matcher(document.rules, document.areas, host_lists.of(connection, document), self._profile)
         except Refusal as refusal:
             log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
             return None

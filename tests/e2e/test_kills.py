@@ -32,19 +32,14 @@ class Killed(Story):
     victims: tuple[str, ...] = ()
 
     async def _wave(self, hq: OperatorClient, number: int) -> None:
-        killing = asyncio.create_task(self._kill())
-        await asyncio.sleep(0)
-        await killing
+        for victim in self.victims:
+            await asyncio.sleep(KILL_PAUSE_SECONDS)
+            self._processes.kill(victim)
         await Story._wave(self, hq, number)
 
     async def _start(self, processes: Supervisor, hq: OperatorClient) -> None:
         self._processes = processes
         await Story._start(self, processes, hq)
-
-    async def _kill(self) -> None:
-        for victim in self.victims:
-            await asyncio.sleep(KILL_PAUSE_SECONDS)
-            self._processes.kill(victim)
 
 
 def _told(story: Story) -> dict[str, Any]:

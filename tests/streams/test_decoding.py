@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,6 +222,17 @@ def test_a_packed_batch_must_have_its_types_columns() -> None:
         assert [letter.reason for letter in found.dead] == [DeadReason.SCHEMA_MISMATCH]
     unnamed = packed.decode([packed.encode(batch.replace_schema_metadata({}))], EDGE)
     assert [letter.reason for letter in unnamed.dead] == [DeadReason.UNKNOWN_TYPE]
+
+
+@pytest.mark.parametrize("millis", [-(2**63), -62_135_596_800_001, 253_402_300_800_000, 2**63 - 1])
+def test_a_time_that_no_calendar_has_is_out_of_range(millis: int) -> None:
+    """RFC 3339 cannot write it, an Arrow timestamp can."""
+    (batch,) = batches(Plan((BY_NAME["contract_expiry"],), 3, 1, PEOPLE, EXAMPLE_AT))
+    ends = pa.array(np.array([millis, -62_135_596_800_000, 253_402_300_799_999]), pa.timestamp("ms", "UTC"))
+    place = batch.schema.get_field_index("ends_at")
+    found = packed.decode([packed.encode(batch.set_column(place, batch.schema.field(place), ends))], EDGE)
+    assert [letter.reason for letter in found.dead] == [DeadReason.OUT_OF_RANGE]
+    assert sum(map(len, found.events)) == 2
 
 
 @pytest.mark.parametrize("size", [RECORD_BYTES_MAX + 1, 10_000_000])

@@ -25,7 +25,7 @@ class Owner:
     def __init__(self, **begins: int) -> None:
         self.begins, self.given = begins, list[str]()
 
-    def assigned(self, partition: str) -> int | None:
+    def assigned(self, partition: str, end: int | None = None) -> int | None:
         return self.begins.get(partition.replace(":", "_"))
 
     def revoked(self, partition: str) -> None:

@@ -30,7 +30,8 @@ from province.triggers.engine.engine import Engine, Pacing, Ports
 from province.triggers.engine.partition import Rules
 from province.triggers.engine.source import Source
 from province.triggers.matching.matcher import Matcher
-from province.triggers.matching.run import run_of
+from province.triggers.matching.run import Run, run_of
+from province.triggers.matching.text import OfferText
 
 DAY_MS = 86_400_000
 EDGE = Edge(EXAMPLE_AT + DAY_MS)
@@ -163,19 +164,35 @@ def expected(log: Log, some: Sequence[TriggerRule] = RULES) -> set[Fire]:
 
 def _expected(records: Sequence[Record], some: Sequence[TriggerRule]) -> Iterator[Fire]:
     run = run_of(stretch_of(records).decoded().events)
+    for reference in _references(run, some):
+        for fire in reference.fires:
+            text = _text(reference.rule, run, fire.row)
+            yield Fire(reference.rule.name, fire.key, fire.period, fire.at, text)
+
+
+def counted(records: Sequence[Record], some: Sequence[TriggerRule] = RULES) -> dict[str, dict[str, int]]:
+    """What each rule makes of a partition's events, counted one event at a time."""
+    run = run_of(stretch_of(records).decoded().events)
+    return {
+        each.rule.name: {
+            "seen": len(run), "late": each.late, "duplicates": each.duplicates, "counted": each.counted,
+            "passed_over": len(run) - each.late - each.duplicates - each.counted, "fired": len(each.fires),
+        }
+        for each in _references(run, some)
+    }  # fmt: skip
+
+
+def _references(run: Run, some: Sequence[TriggerRule]) -> Iterator[Reference]:
     for each, observed in Matcher(some, cells_of()).observe(run):
         reference = Reference(each)
         reference.take(observed)
         if isinstance(each.form, Stays):
             reference.pass_time(run.newest_after)
-        for fire in reference.fires:
-            yield Fire(each.name, fire.key, fire.period, fire.at, _text(each, run, fire.row))
+        yield reference
 
 
-def _text(each: TriggerRule, run: object, row: int) -> str:
-    from province.triggers.matching.text import OfferText
-
-    return OfferText(each.offer.text).texts(run, np.array([row])).spelled()[0]  # type: ignore[arg-type]
+def _text(each: TriggerRule, run: Run, row: int) -> str:
+    return OfferText(each.offer.text).texts(run, np.array([row])).spelled()[0]
 
 
 class Sink:

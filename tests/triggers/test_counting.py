@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.kernel.trigger_rule import Crosses, Each, Form, Period, Stays, Sum, Surge, TriggerRule
 from province.triggers.counting.forms import state_for
-from province.triggers.counting.reference import Reference
+from province.triggers.counting.reference import Fire, Reference
 from tests.triggers.counting_world import (
     DAY,
     FORMS,
@@ -225,6 +225,24 @@ def test_a_stay_that_ends_too_soon_does_not_fire(ended: int, fires: int) -> None
     state = state_for(_rule(Stays(30), lateness_seconds=60))
     state.take(observed([replace(_at(ended, side=0), id=1), _at(0)]))
     assert len(state.pass_time(NOON + DAY)) == fires
+
+
+@given(rules([Stays(1), Stays(30), Stays(7200)]), logs(), st.data())
+def test_to_what_lasts_time_passes_by_the_clock_as_by_an_event(
+    rule: TriggerRule, log: list[Happening], data: st.DataObject
+) -> None:
+    events, state, reference, passed, got = observed(log), state_for(rule), Reference(rule), 0, list[Fire]()
+    for each in data.draw(cuts(len(log))):
+        lifted = replace(events[each], newest=np.maximum(events[each].newest, passed))
+        got += spelled(state.take(events[each]))
+        state = state_for(rule, state.columns())
+        reference.take(lifted)
+        passed = int(lifted.newest[-1]) + data.draw(st.sampled_from((0, SECOND, HOUR)))
+        got += spelled(state.pass_time(passed))
+        reference.pass_time(passed)
+    assert {fire[:3] for fire in got} == {fire[:3] for fire in reference.fires}
+    assert len(got) == len(reference.fires)
+    assert (state.late, state.counted) == (reference.late, reference.counted)
 
 
 def test_a_stay_that_ends_in_a_later_run_does_not_fire() -> None:

@@ -93,3 +93,21 @@ def test_an_engine_goes_on_where_another_stopped(
     until_kept(running, tmp_path, log, prefix)
     running.close()
     assert sink.fires() == expected(log)
+
+
+def test_a_topic_begun_anew_is_read_from_its_beginning(
+    kafka: Broker, new_topic: Callable[[Broker, int], str], log: Log, tmp_path: Path
+) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    topic, sink = new_topic(kafka, PARTITIONS), Sink(tmp_path / "fires.db")
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    first, second = ([records[:-900] for records in log], [records[-900:] for records in log])
+    for some in (first, second):
+        produce(kafka.address, topic, some)
+        running = engine(KafkaSource(kafka.address, [topic], topic, lambda: EDGE), tmp_path, sink)
+        until_kept(running, tmp_path, some, topic)
+        running.close()
+        admin.delete_topics([topic])[topic].result(SECONDS)
+        kafka.create({topic: PARTITIONS})
+    assert sink.fires() == expected(log)

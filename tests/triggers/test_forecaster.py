@@ -195,7 +195,7 @@ def test_whatever_step_it_dies_at_nobody_is_forgotten_nor_told_otherwise(tmp_pat
 class Nobody:
     """Whoever died keeps nothing."""
 
-    def assigned(self, partition: str) -> int | None:
+    def assigned(self, partition: str, end: int | None = None) -> int | None:
         return None
 
     def revoked(self, partition: str) -> None: ...

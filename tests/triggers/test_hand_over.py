@@ -122,6 +122,16 @@ def test_a_delayed_offer_waits_from_the_event(node: Node) -> None:
     assert order.start_at - (NOW - 100 + 600) in (0, 1)
 
 
+@pytest.mark.parametrize("delay", [HOUR - 60, HOUR - 2, 0])
+def test_whoever_is_made_a_delayed_offer_can_be_sent_it(node: Node, delay: int) -> None:
+    """However far apart the events are that fire together."""
+    node.home(range(1, 200))
+    node.hand(firing(rule(delay_seconds=delay), range(1, 200), at=range(NOW - 199, NOW)))
+    for each in requests(node):
+        assert max(each.start_at, each.asked_at) < each.end_at
+    assert sum(map(len, requests(node))) == 199
+
+
 def test_who_is_erased_while_it_waits_is_told_nothing(node: Node) -> None:
     node.home([3, 5])
     node.hand(firing(rule(), [3, 5], texts=("甲", "乙"), refs=[0, 1]))

@@ -29,6 +29,8 @@ PUBLIC = Path(__file__).parents[3] / "shared/data/url_app_rules.csv.gz"
         ("example.com.", "example.com"),
         (" example.com:8080 ", "example.com"),
         ("example.com.:443", "example.com"),
+        ("example.com:", "example.com"),
+        ("example.com:٣", ""),
         ("中国.CN", "xn--fiqs8s.cn"),
         ("пример.рф", "xn--e1afmkfd.xn--p1ai"),
         ("_dmarc.x-y.org", "_dmarc.x-y.org"),

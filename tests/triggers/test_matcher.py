@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.kernel.area import Cells
-from common.kernel.event import ABSENT
+from common.kernel.event import ABSENT, Kind
 from common.kernel.event_catalogue import BY_NAME
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Tag, TagType
@@ -33,6 +33,8 @@ AREAS = {"port": Cells(frozenset({"a", "b"}))}
 HOSTS = {"films": ("example.com", "xn--fiqs8s.cn")}
 PEOPLE = {1: {"plan": "gold"}, 2: {"plan": "plain"}}
 PROFILE = MemoryProfile([Tag("plan", TagType.TEXT)], PEOPLE)
+
+CALENDAR = (-62_135_596_800_000, 253_402_300_799_999)
 
 Verdict = bool | None
 CONDITIONS: list[tuple[str, set[str], Callable[[Row], Verdict]]] = [
@@ -124,7 +126,7 @@ def _limit(form: Sum | Surge, row: Row) -> float | None:
     if form.ratio is None or form.ratio_of is None:
         return form.reaches
     whole = row.get(form.ratio_of)
-    return math.nan if whole is None else whole * form.ratio
+    return whole * form.ratio if whole else math.nan
 
 
 def spelled(observed: Observed) -> list[tuple[Any, ...]]:
@@ -196,6 +198,13 @@ def blank(name: str, at: int, **said: Any) -> dict[str, Any]:
     return {**required, "type": name, "id": at, "key": 1, "at": at, "position": at, **said}
 
 
+def test_a_share_of_nothing_is_never_reached() -> None:
+    rows = [blank("data_used", at, used_bytes=at, allowance_bytes=whole) for at, whole in enumerate((0, 0, None, 5))]
+    each = rule(["data_used"], form=Sum("used_bytes", None, 0.8, "allowance_bytes"))
+    ((_, observed),) = Matcher([each]).observe(run_of(events_of(rows)))
+    assert np.array_equal(observed.limits, [math.nan, math.nan, math.nan, 4.0], equal_nan=True)
+
+
 def test_who_is_at_home_where_he_is_does_not_roam() -> None:
     """A phone may ask the network of its own province from one beside it."""
     seen = [("460", 45, False), ("460", 44, True), ("460", None, False), ("454", 44, False), ("461", 13, True)]
@@ -243,6 +252,8 @@ def test_an_offer_says_what_the_event_says() -> None:
         ("payment", "amount_fen", -5, "-0.05"),
         ("voice_call", "duration_seconds", 3_905, "1:05:05"),
         ("contract_expiry", "ends_at", 1_772_294_400_000, "2026-03-01 00:00"),
+        ("contract_expiry", "ends_at", 253_402_300_799_999, "10000-01-01 07:59"),
+        ("contract_expiry", "ends_at", -62_135_596_800_000, "0001-01-01 08:00"),
         ("charge_swing", "usual_fen", 0, "0"),
         ("model_hit", "score", 0.93, "0.93"),
         ("model_hit", "score", 1.0, "1"),
@@ -252,6 +263,16 @@ def test_an_offer_says_what_the_event_says() -> None:
 )
 def test_values_read_as_people_write_them(name: str, field: str, value: Any, text: str) -> None:
     assert said(f"[{{{field}|?}}]", blank(name, 1, **{field: value})) == [f"[{text}]"]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_whatever_an_event_may_say_can_be_told(name: str) -> None:
+    """One that could not would stop the engine again at every start."""
+    for field in BY_NAME[name].fields:
+        if field.kind not in (Kind.FLAG, Kind.TEXT, Kind.CODE):
+            bounds = CALENDAR if field.kind is Kind.TIME else (field.low, field.high)
+            for value in (*bounds, 0):
+                assert said(f"{{{field.name}|?}}", blank(name, 1, **{field.name: value}))[0].strip("?")
 
 
 def test_events_of_several_types_each_say_theirs() -> None:

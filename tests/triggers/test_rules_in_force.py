@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from sqlalchemy import Connection
 from common.courier import log
 from common.delivery import host_lists
 from common.delivery import triggers as kept
+from common.kernel.host_list import parts_of
 from common.kernel.refusal import Refusal
 from common.kernel.trigger_version import TriggerVersion
 from common.runtime.database import Database
 from common.wire.streams import HQ
 from province import local_triggers, trigger_documents, uplink
 from province.store import tables, triggers
+from province.triggers.node import StoredRules
 from province.triggers.pruning import HOST_LIST_DAYS, prune
 from tests.courier.world import NOW
 from tests.triggers.documents import NEWER_KEY, document, listed_document
@@ -213,3 +216,13 @@ def test_no_edition_comes_twice_whatever_is_dropped(do: Do) -> None:
     do(prune, later)
     step(host_lists.keep, by_hq, later)
     assert len(set(editions)) == len(editions)
+
+
+def test_a_list_that_is_damaged_keeps_no_other_rules_from_serving(do: Do, database: Database) -> None:
+    """Its parts are each in order and do not belong together."""
+    part, films = listed_document("films", ["youku.com"])
+    do(host_lists.keep, replace(part, content=parts_of(["iqiyi.com"])[0].content), NOW)
+    take(do, 1, "films", films)
+    take(do, 2, "scenes", document("data-80"))
+    assert set(rules(do)) == {"films", "data-80"}
+    assert [rule.name for rule in StoredRules(database, 45).rules().rules] == ["data-80"]

@@ -91,6 +91,8 @@ def test_every_kind_of_rule_is_written_in_a_few_words(lines: str, condition: str
         ("when: data_used; adds_up: {field: used_bytes, to: 8, of: allowance_bytes}", "only a share is of a field"),
         ("when: payment; adds_up: {field: amount_fen, to: 5GB}", "amount_fen is not in bytes"),
         ("when: payment; adds_up: {field: amount_fen, to: -5}", "-5 is no amount"),
+        (f"when: data_used; adds_up: {{field: used_bytes, to: {'9' * 320}GB}}", "is no amount"),
+        (f"when: data_used; adds_up: {{field: used_bytes, to: {'9' * 320}%, of: allowance_bytes}}", "is no amount"),
         ("when: data_used; surges: {field: used_bytes, within: 5s, to: 1GB}", "must be at least 12"),
         ("when: data_used; surges: {field: used_bytes, within: 5, to: 1GB}", "5 is no span of time"),
         ("when: power_on; enters: prot", "there is no 'prot' among areas"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ class StaysState(State):
 
     A fire's time is when the state had lasted, and so is its period. A state fires once, however long it goes on; one
     that ends just then has lasted. A repeat says what has been said: ids only tell which of two at one time is first.
+    `_passed` is the time it was told of last: no event of a partition's, where the clock told it.
     """
 
     def __init__(self, rule: TriggerRule, form: Stays) -> None:
@@ -71,6 +72,7 @@ class StaysState(State):
         self._people, self._had = Ordinals(np.int32, {"begun": _ENDED}), Ordinals(np.int32)
         self._held: list[_Held] = []
         self._waiting: deque[_Begun] = deque()
+        self._passed = _ENDED
         super().__init__(rule, {"people": self._people, "had": self._had})
 
     @property
@@ -79,6 +81,8 @@ class StaysState(State):
         return super().bytes + sum(each.bytes for each in self._held) + waiting
 
     def take(self, observed: Observed) -> Fired:
+        if len(observed) and observed.newest[0] < self._passed:
+            observed = replace(observed, newest=np.maximum(observed.newest, self._passed))
         super().take(observed)
         fired = self.pass_time(int(observed.newest[-1])) if len(observed) else NOTHING
         last: list[_Held | _Begun] = [*self._held[-1:], *list(self._waiting)[-1:]]
@@ -88,7 +92,8 @@ class StaysState(State):
         return fired
 
     def pass_time(self, newest: int) -> Fired:
-        now = newest - self._lateness
+        self._passed = max(newest, self._passed)
+        now = self._passed - self._lateness
         lasted = _joined(_Begun, [*self._released(now), *self._due(now)])
         order = np.lexsort((lasted.keys, lasted.at))
         keys, at, rows = lasted.keys[order], lasted.at[order] + self._lasts, lasted.rows[order]
@@ -103,12 +108,13 @@ class StaysState(State):
     def columns(self) -> Columns:
         held, waiting = _joined(_Held, self._held), _joined(_Begun, list(self._waiting))
         held = held[np.argsort(held.at, kind="stable")]
-        kept = super().columns()
+        kept = super().columns() | {"passed": np.array([self._passed], dtype=np.int64)}
         kept |= {f"held.{name}": getattr(held, name) for name in _Held.__slots__}
         return kept | {f"waiting.{name}": getattr(waiting, name) for name in _Begun.__slots__}
 
     def restore(self, columns: Mapping[str, NDArray[Any]]) -> None:
         super().restore(columns)
+        (self._passed,) = columns["passed"].tolist()
         self._held = [_Held(*(columns[f"held.{name}"].copy() for name in _Held.__slots__))]
         self._waiting = deque([_Begun(*(columns[f"waiting.{name}"].copy() for name in _Begun.__slots__))])
 

@@ -78,6 +78,12 @@ class Checkpoints:
         reach("checkpoint.save.after_sync")
         return size
 
+    def take_over(self, partition: str) -> Checkpoint | None:
+        """As `load`, for whoever has the partition from now on: what others left half-written goes."""
+        for draft in self._directory.glob(f"{partition}.[0-9]*"):
+            draft.unlink(missing_ok=True)
+        return self.load(partition)
+
     def load(self, partition: str) -> Checkpoint | None:
         """The newest that is sound; None where there is none."""
         path = self._path(partition)

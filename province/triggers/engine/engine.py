@@ -25,7 +25,7 @@ from province.triggers.engine.checkpoint import Checkpoint, Checkpoints
 from province.triggers.engine.dead_letters import DeadLetterBox
 from province.triggers.engine.latency import BOUNDS_MS, Histograms
 from province.triggers.engine.partition import Partition, Rules
-from province.triggers.engine.source import Decoded, Source, Stretch
+from province.triggers.engine.source import Decoded, Source, Stretch, another_log
 
 WAIT_SECONDS = 0.05
 CHECKPOINT_SECONDS = 1.0
@@ -150,10 +150,11 @@ class Engine:
         self._decoder.shutdown()
         self._tell()
 
-    def assigned(self, partition: str) -> int | None:
-        kept = self._ports.checkpoints.load(partition)
-        self._ports.letters.begin(partition, kept.next if kept else 0)
-        held = Partition(partition, self._rules, kept)
+    def assigned(self, partition: str, end: int | None = None) -> int | None:
+        held = Partition(partition, self._rules, self._ports.checkpoints.take_over(partition))
+        if another_log(partition, held.next, end):
+            held.next = None
+        self._ports.letters.begin(partition, held.next or 0)
         self._held[partition] = _Held(held, time.monotonic(), held.next, held.next)
         return held.next
 

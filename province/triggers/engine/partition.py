@@ -96,11 +96,10 @@ class Partition:
         return Taken(tuple(self._count(run)) if len(run) else (), decoded.dead, len(run))
 
     def pass_time(self, newest: int) -> Sequence[Firing]:
-        """No event has come for so long that the clock tells the time."""
+        """No event has come for so long that the clock tells the time: to what lasts. It makes no other event late."""
         if self.newest == ABSENT or newest <= self.newest:
             return ()
-        self.newest = newest
-        return tuple(self._passed(Run((), (), np.zeros(0, dtype=np.int64))))
+        return tuple(self._passed(Run((), (), np.zeros(0, dtype=np.int64)), newest))
 
     def checkpoint(self) -> Checkpoint | None:
         """A copy: it stays as it is while counting goes on. None before the first message."""
@@ -135,11 +134,11 @@ class Partition:
                 yield from self._fired(each, each.state.take(observed), run)
         for each in self._counting.values():
             each.counts[SEEN] += len(run)
-        yield from self._passed(run)
+        yield from self._passed(run, self.newest)
 
-    def _passed(self, run: Run) -> Iterator[Firing]:
+    def _passed(self, run: Run, newest: int) -> Iterator[Firing]:
         for each in self._counting.values():
-            yield from self._fired(each, each.state.pass_time(self.newest), run)
+            yield from self._fired(each, each.state.pass_time(newest), run)
 
     def _fired(self, each: _Counting, fired: Fired, run: Run) -> Iterator[Firing]:
         if len(fired):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 
 from common.kernel.dead_letter import DeadLetters
 from common.kernel.event import Events
+
+log = logging.getLogger(__name__)
 
 
 class Decoded(Protocol):
@@ -43,8 +46,8 @@ class Stretch(Protocol):
 class Owner(Protocol):
     """Whom a source tells which partitions are his; it does so within `poll` and `close`."""
 
-    def assigned(self, partition: str) -> int | None:
-        """The offset to begin at; None: at the earliest there is."""
+    def assigned(self, partition: str, end: int | None = None) -> int | None:
+        """The offset to begin at; None: at the earliest there is. `end`: that after the last message, if known."""
         ...
 
     def revoked(self, partition: str) -> None:
@@ -54,6 +57,18 @@ class Owner(Protocol):
     def lost(self, partition: str) -> None:
         """It is somebody else's already."""
         ...
+
+
+def another_log(partition: str, after: int | None, end: int | None) -> bool:
+    """Whether it ends before what was read of it, so that it is to be read from its beginning.
+
+    It was put back from a backup, or begun anew. What was counted is late by now, or known by its id.
+    """
+    another = after is not None and end is not None and end < after
+    if another:
+        log.error("%s was read up to %s and ends at %s: it is another now, and read from its beginning",
+                  partition, after, end)  # fmt: skip
+    return another
 
 
 class Source(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import Counter, defaultdict
@@ -20,6 +21,8 @@ SUMMED = ("seen", "counted", "late", "duplicates", "fired", "bytes")
 
 Document = dict[str, Any]
 
+log = logging.getLogger(__name__)
+
 
 def status_file(directory: Path) -> Path:
     """Of this process; those of the dead go."""
@@ -30,10 +33,13 @@ def status_file(directory: Path) -> Path:
 
 
 def tell(path: Path, told: Mapping[str, object]) -> None:
-    """Whole, for whoever reads it meanwhile."""
+    """Whole, for whoever reads it meanwhile. Work goes on where the disk has no room for it."""
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(told), encoding="utf-8")
-    os.replace(draft, path)
+    try:
+        draft.write_text(json.dumps(told), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        log.error("cannot say how things stand: %s", error)
 
 
 def engines(directory: Path, now: int, edition: int) -> list[Document]:

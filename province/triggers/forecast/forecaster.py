@@ -21,7 +21,7 @@ from common.kernel.columns import Keys
 from common.kernel.event import ABSENT, Millis
 from province.triggers.engine import status
 from province.triggers.engine.checkpoint import Checkpoint, Checkpoints, KeptRule
-from province.triggers.engine.source import Source
+from province.triggers.engine.source import Source, another_log
 from province.triggers.forecast.forecast import DAYS_MIN, NAME, Model, forecast, learn
 from province.triggers.forecast.usage import Amounts, PersonMonths, Usage, joined
 from province.triggers.matching.run import run_of
@@ -161,14 +161,16 @@ class Forecaster:
         self._say(runs=False)
         self._source.close(self)
 
-    def assigned(self, partition: str) -> int | None:
-        kept = self._checkpoints.load(partition)
+    def assigned(self, partition: str, end: int | None = None) -> int | None:
+        kept = self._checkpoints.take_over(partition)
         self._held[partition] = held = _Held()
         rules = [rule for rule in kept.rules if rule.counted == _FORM] if kept else []
         if kept is not None and rules:
             columns = rules[0].columns
             held.usage, held.next = Usage.restored(kept.newest, columns), kept.next
             held.pending = Hits(**{each.name: columns[f"pending.{each.name}"] for each in fields(Hits)})
+        if another_log(partition, held.next, end):
+            held.next = None
         return held.next
 
     def revoked(self, partition: str) -> None:

@@ -124,9 +124,11 @@ class _Part:
         return self._gathered(mask & (amounts >= 0), amounts, limits)
 
     def _limits(self, form: Sum) -> Amounts:
+        """A share of nothing is never reached: whoever has no allowance has used up none of it."""
         if form.ratio is None or form.ratio_of is None:
             return np.full(len(self._rows), np.nan if form.reaches is None else form.reaches)
-        return self._numbers(form.ratio_of) * form.ratio
+        whole = self._numbers(form.ratio_of)
+        return np.where(whole > 0, whole * form.ratio, np.nan)
 
     def _numbers(self, field: str) -> Amounts:
         """NaN where the event does not say it."""

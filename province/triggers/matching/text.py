@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
 from functools import reduce
 
 import numpy as np
@@ -17,7 +16,6 @@ from province.triggers.matching.run import Run
 
 Codes = NDArray[np.int64]
 
-_CHINA = timezone(timedelta(seconds=ZONE_SECONDS))
 _UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 
 
@@ -98,8 +96,14 @@ def _is_absent(value: float) -> bool:
 
 def _writer(field: Field) -> Callable[[float], str]:
     if field.kind is Kind.TIME:
-        return lambda value: datetime.fromtimestamp(value / 1000, _CHINA).strftime("%Y-%m-%d %H:%M")
+        return _moment
     return {"bytes": _bytes, "fen": _yuan, "seconds": _clock}.get(field.unit, _plain)
+
+
+def _moment(value: float) -> str:
+    """Also the end of the year 9999, which is how sources write for ever, and which in China is past it."""
+    local = np.datetime64(int(value) + ZONE_SECONDS * 1000, "ms")
+    return str(local.astype("M8[m]")).replace("T", " ")
 
 
 def _bytes(value: float) -> str:
