@@ -16,6 +16,7 @@ from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Stays, Sum, S
 from common.rules.event_condition import INSIDE, VISITS, check_condition, shared_fields, unknown_field
 from common.rules.offer_text import Said, parts_of
 from common.rules.trigger_form import FORMS, OfferEntry, RuleEntry, SumEntry, SurgeEntry
+from common.runtime.yaml_form import span_of
 from common.runtime.yaml_source import Place, Problem, Source
 
 WHEREABOUTS = frozenset({CELL, "lac", "longitude", "latitude", "place", "mcc", "mnc", "visited_province"})
@@ -56,7 +57,7 @@ class CheckedRule:
         told = [*self.shorthands()]
         if not found and not told:
             found += self.condition((), _condition(self.entry))
-        told += [*self.one_class(), *self.places(), *self.amounts(), *self.text(), *self.purpose()]
+        told += [*self.one_class(), *self.places(), *self.amounts(), *self.text(), *self.in_time(), *self.purpose()]
         return found + [self.source.problem((*self.place, *inside), what) for inside, what in told]
 
     def condition(self, inside: Place, text: str) -> list[Problem]:
@@ -170,6 +171,12 @@ class CheckedRule:
             yield f"{part.field} is true or false, which does not read well. Leave it out"
         elif not known.required and part.otherwise is None:
             yield f"{part.field} may be absent. Say what to write then: {{{part.field}|words}}"
+
+    def in_time(self) -> Found:
+        lateness = self.entry.lateness
+        if self.entry.stays and self.entry.offer.valid_for <= lateness:
+            known = f"what has lasted is known {span_of(lateness)} later, when the offer is over"
+            yield ("offer", "valid_for"), f"{known}. Make it longer, or lateness shorter"
 
     def purpose(self) -> Found:
         needed = self.needed()

@@ -11,8 +11,6 @@ Degrees = NDArray[np.float64]
 
 METRES_A_DEGREE = 6_371_008.8 * np.pi / 180
 """Along a meridian, on a sphere of the earth's mean radius."""
-ROUND_TRIP_DEGREES = 1e-8
-"""There and back again ends no further away, a millimetre."""
 
 _AXIS = 6_378_245.0
 _ECCENTRICITY = 0.00669342162296594323

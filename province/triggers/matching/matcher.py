@@ -127,8 +127,9 @@ class _Part:
         """A share of nothing is never reached: whoever has no allowance has used up none of it."""
         if form.ratio is None or form.ratio_of is None:
             return np.full(len(self._rows), np.nan if form.reaches is None else form.reaches)
-        whole = self._numbers(form.ratio_of)
-        return np.where(whole > 0, whole * form.ratio, np.nan)
+        limits = self._numbers(form.ratio_of) * form.ratio
+        limits[limits <= 0] = np.nan
+        return limits
 
     def _numbers(self, field: str) -> Amounts:
         """NaN where the event does not say it."""
