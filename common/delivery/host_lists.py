@@ -66,9 +66,13 @@ def of(connection: Connection, document: TriggerDocument) -> dict[str, Collectio
     found: dict[str, Collection[str]] = dict(document.host_lists)
     for name, digest in document.digests.items():
         if places(connection, digest):
-            contents = [bytes(row.content) for row in connection.execute(_CONTENTS, {"of": digest})]
-            found[name] = names_in(digest, contents)
+            found[name] = names(connection, digest)
     return found
+
+
+def names(connection: Connection, digest: str) -> tuple[str, ...]:
+    """Of a list whose parts are all here. Raises Refusal where they do not belong together."""
+    return names_in(digest, [bytes(row.content) for row in connection.execute(_CONTENTS, {"of": digest})])
 
 
 def newest(connection: Connection) -> int:

@@ -77,11 +77,16 @@ def put_part(connection: Connection, part: HostPart, now: int) -> None:
 
 
 def fresh_parts(connection: Connection, digests: Collection[str]) -> list[tuple[str, int]]:
-    """Digest and number of those that no document in force names yet: those of the others are at the provinces."""
+    """Digest and number of those that no document in force names yet: those of the others are at the provinces.
+
+    Raises Refusal where the parts of one do not belong together.
+    """
     _check_lists(connection, digests)
     known = {digest for each in triggers.in_force(connection).values() for digest in each.digests.values()}
-    return [(digest, number) for digest in sorted(set(digests) - known)
-            for number in host_lists.places(connection, digest)]  # fmt: skip
+    fresh = sorted(set(digests) - known)
+    for digest in fresh:
+        host_lists.names(connection, digest)
+    return [(digest, number) for digest in fresh for number in host_lists.places(connection, digest)]
 
 
 def send_part(connection: Connection, digest: str, number: int, now: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -286,3 +287,13 @@ def test_while_a_long_list_is_published_others_write(
     assert len(parts) > 4
     assert set(range(1, len(parts))) <= asyncio.run(story())
     assert do(control_entries, "45") == len(parts) + 1
+
+
+def test_no_damaged_list_goes_to_provinces_and_its_parts_may_be_put_anew(do: Do) -> None:
+    named, _ = listed_document("films", ["a.example.com"])
+    other, _ = listed_document("films", ["b.example.com"])
+    do(triggers.put_part, replace(named, content=other.content), NOW)
+    with pytest.raises(Refusal, match="is damaged; apply its document at HQ again"):
+        do(triggers.fresh_parts, [named.digest])
+    do(triggers.put_part, named, NOW)
+    assert do(triggers.fresh_parts, [named.digest]) == [(named.digest, 0)]
