@@ -48,7 +48,11 @@ def _objection(connection: Connection, said: TriggerVersion) -> str:
     if isinstance(found, str):
         return found
     missed = host_lists.lacking(connection, found.digests.values())
-    return f"its list of hosts {missed[0][:12]}… is not here whole. Apply the document at HQ again" if missed else ""
+    return (
+        f"its list of hosts {missed[0][:12]}… is not here whole. Withdraw the document at HQ and apply it"
+        if missed
+        else ""
+    )
 
 
 def _tell(connection: Connection, event: TriggerEvent, now: int) -> None:

@@ -48,7 +48,9 @@ def names_in(digest: str, contents: Sequence[bytes]) -> tuple[str, ...]:
     except zlib.error:
         text = b""
     if not unpacked.eof or sha256(text).hexdigest() != digest:
-        raise invalid(f"the list of hosts {digest[:12]}… is damaged; apply its document at HQ again")
+        raise invalid(
+            f"the list of hosts {digest[:12]}… is damaged; withdraw its document at HQ if it is in force, and apply it"
+        )
     return tuple(text.decode().split("\n"))
 
 

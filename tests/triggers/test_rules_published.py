@@ -293,7 +293,7 @@ def test_no_damaged_list_goes_to_provinces_and_its_parts_may_be_put_anew(do: Do)
     named, _ = listed_document("films", ["a.example.com"])
     other, _ = listed_document("films", ["b.example.com"])
     do(triggers.put_part, replace(named, content=other.content), NOW)
-    with pytest.raises(Refusal, match="is damaged; apply its document at HQ again"):
+    with pytest.raises(Refusal, match="is damaged; withdraw its document"):
         do(triggers.fresh_parts, [named.digest])
     do(triggers.put_part, named, NOW)
     assert do(triggers.fresh_parts, [named.digest]) == [(named.digest, 0)]
