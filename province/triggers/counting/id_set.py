@@ -55,6 +55,8 @@ class IdSet:
         new[_among(spread, known)] = False
         again = _among(spread, several)
         new[np.delete(again, np.unique(spread[again], return_index=True)[1])] = False
+        entered = ids if new.all() and distinct[0] != _FREE else ids[new & (ids != _FREE)]
+        self._generations[-1].keep(entered)
         if distinct[0] == _FREE:
             self._take_zero(new, ids, at)
         return new
@@ -71,10 +73,10 @@ class IdSet:
             self._zero_at = _AGES_AGO
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """In one order within a generation, so that equal sets give equal columns."""
+        """In the order they came."""
         heads = [[len(each), each.latest] for each in self._generations]
         return {
-            "ids": np.concatenate([each.ids() for each in self._generations]),
+            "ids": np.concatenate([each.ids for each in self._generations]),
             "generations": np.array([[self._begun_at, self._zero_at], *heads], dtype=np.int64),
         }
 
@@ -84,7 +86,9 @@ class IdSet:
         self._generations, start = [], 0
         for count, latest in heads:
             generation = _Generation(count)
-            generation.enter(np.sort(columns["ids"][start : start + count] * _SPREAD), latest)
+            ids = columns["ids"][start : start + count]
+            generation.enter(np.sort(ids * _SPREAD), latest)
+            generation.keep(ids)
             self._generations.append(generation)
             start += count
 
@@ -115,7 +119,7 @@ class _Generation:
     def __init__(self, expected: int, spare: Sequence[EventIds] = ()) -> None:
         """`spare`: slots of nobody any more. Memory that is at hand costs a tenth of what new memory does."""
         self.latest = _AGES_AGO
-        self._ids: EventIds | None = None
+        self._ids = [np.zeros(0, dtype=np.uint64)]
         self._lay(expected, spare)
 
     def __len__(self) -> int:
@@ -123,13 +127,18 @@ class _Generation:
 
     @property
     def bytes(self) -> int:
-        return self.slots.nbytes + (self._ids.nbytes if self._ids is not None else 0)
+        return self.slots.nbytes + sum(each.nbytes for each in self._ids)
 
+    @property
     def ids(self) -> EventIds:
-        """As they came, worked out once for as long as none is entered."""
-        if self._ids is None:
-            self._ids = np.sort(self._held()) * _GATHER
-        return self._ids
+        """In the order they came."""
+        if len(self._ids) > 1:
+            self._ids = [np.concatenate(self._ids)]
+        return self._ids[0]
+
+    def keep(self, ids: EventIds) -> None:
+        """As they came, those that were entered."""
+        self._ids.append(ids)
 
     def has(self, ids: EventIds) -> Mask:
         at = self._home(ids)
@@ -148,7 +157,7 @@ class _Generation:
 
     def enter(self, ids: EventIds, latest: int) -> Mask:
         """Which of these ids, all different, ascending and none 0, were not there. They are now."""
-        self.latest, self._ids = max(self.latest, latest), None
+        self.latest = max(self.latest, latest)
         if self._count + len(ids) > len(self.slots) * _LOAD[0] // _LOAD[1]:
             held = np.sort(self._held())
             self._lay(len(held) + len(ids))
@@ -205,4 +214,5 @@ def _among(ids: EventIds, wanted: EventIds) -> Rows:
     marks[wanted >> _BUCKET_SHIFT] = True
     rows = np.flatnonzero(marks[ids >> _BUCKET_SHIFT])
     places = np.minimum(np.searchsorted(wanted, ids[rows]), len(wanted) - 1)
-    return rows[wanted[places] == ids[rows]]
+    found: Rows = rows[wanted[places] == ids[rows]]
+    return found
