@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import create_engine, make_url, text
 
 from common.courier import tables as courier_tables
@@ -16,6 +17,8 @@ from hq.store import tables as hq_tables
 
 ALL_TABLES = (courier_tables.metadata, delivery_tables.metadata, hq_tables.metadata)
 _numbers = count()
+settings.register_profile("here", deadline=None)  # a machine that is busy elsewhere makes nothing wrong
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

@@ -43,14 +43,19 @@ def convert(field: Field, cells: pa.Array) -> Cells:
 
 def absent(field: Field, count: int) -> Cells:
     """The cells of a column the source does not have."""
-    nobody = np.zeros(count, dtype=np.bool_)
+    nobody = _everywhere(np.False_, count)
     if field.kind in (Kind.TEXT, Kind.CODE):
-        return Cells(Texts(np.zeros(count, dtype=np.uint32), ("",)), nobody)
+        return Cells(Texts(_everywhere(np.uint32(0), count), ("",)), nobody)
     if field.kind is Kind.NUMBER:
-        return Cells(np.full(count, np.nan), nobody)
+        return Cells(_everywhere(np.float64("nan"), count), nobody)
     if field.kind is Kind.FLAG:
-        return Cells(np.full(count, FLAG_ABSENT, dtype=np.int8), nobody)
-    return Cells(np.full(count, ABSENT, dtype=np.int64), nobody)
+        return Cells(_everywhere(np.int8(FLAG_ABSENT), count), nobody)
+    return Cells(_everywhere(np.int64(ABSENT), count), nobody)
+
+
+def _everywhere(value: np.generic, count: int) -> NDArray[Any]:
+    """One cell, seen so many times."""
+    return np.broadcast_to(np.asarray(value), count)
 
 
 def cast_or_null(cells: pa.Array, cast: Callable[[pa.Array], pa.Array]) -> pa.Array:

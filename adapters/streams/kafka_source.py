@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONSUME = 20_000
 """Messages at a time; more at a time come slower."""
-CONSUME_BYTES = 16 << 20
+CONSUME_BYTES = 8 << 20
 """About so much at a time, by the size of the messages before."""
 MEASURED = 16
 SESSION_MS = 6_000
@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "heartbeat.interval.ms": 1_000,
     # With the usual queue the client pauses for a second whenever it is full.
     "queued.min.messages": 1_000_000,
-    "queued.max.messages.kbytes": 512_000,
+    "queued.max.messages.kbytes": 65_536,
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 50,
     # The broker answers few large requests at half the cost of many small ones.

@@ -6,6 +6,7 @@ The columns are id, source, subject, time and the type's fields; the schema's me
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,8 @@ from common.kernel.refusal import invalid
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 TYPE_KEY = b"type"
 WORDS = pa.dictionary(pa.int32(), pa.string())
+
+REMEMBERED_SCHEMAS = 256
 
 UNREADABLE = (pa.ArrowException, OSError, MemoryError, StopIteration, UnicodeDecodeError)
 """What the library says of bytes that are no stream."""
@@ -59,10 +62,18 @@ def encode(batch: pa.RecordBatch) -> bytes:
 
 def decode(values: Sequence[bytes], edge: Edge) -> Decoded:
     """Every event of every record once; a record that cannot be read counts as one. Positions are the records'."""
-    return merged([_record(value, position, edge) for position, value in enumerate(values)])
+    parts, alike = list[Decoded](), dict[tuple[EventType, pa.Schema], list[tuple[int, pa.RecordBatch]]]()
+    for position, value in enumerate(values):
+        found = _record(value, position)
+        if isinstance(found, Decoded):
+            parts.append(found)
+        else:
+            event_type, batch = found
+            alike.setdefault((event_type, batch.schema), []).append((position, batch))
+    return merged([*parts, *(_together(event_type, some, edge) for (event_type, _), some in alike.items())])
 
 
-def _record(value: bytes, position: int, edge: Edge) -> Decoded:
+def _record(value: bytes, position: int) -> tuple[EventType, pa.RecordBatch] | Decoded:
     if len(value) > RECORD_BYTES_MAX:
         why = f"the record has {len(value)} bytes, at most {RECORD_BYTES_MAX} are taken"
         return _dead(value, position, DeadReason.TOO_LARGE, why)
@@ -71,21 +82,40 @@ def _record(value: bytes, position: int, edge: Edge) -> Decoded:
     except UNREADABLE:
         why = f"no whole Arrow stream with one record batch in {len(value)} bytes"
         return _dead(value, position, DeadReason.TRUNCATED, why)
-    return rows_of(batch, position, edge, value)
+    return _typed(batch, position, value)
 
 
-def rows_of(batch: pa.RecordBatch, position: int, edge: Edge, value: bytes = b"") -> Decoded:
-    """The events of one batch that somebody else read."""
+def _typed(batch: pa.RecordBatch, position: int, value: bytes) -> tuple[EventType, pa.RecordBatch] | Decoded:
     event_type = type_of(batch.schema)
     if event_type is None:
         return _dead(value, position, DeadReason.UNKNOWN_TYPE, "the schema's metadata names no type of the catalogue")
-    if wrong := _mismatch(batch.schema, event_type):
+    if wrong := _mismatch(batch.schema, event_type.wire_name):
         return _dead(value, position, DeadReason.SCHEMA_MISMATCH, wrong)
-    if not batch.num_rows:
+    return event_type, batch
+
+
+def rows_of(batch: pa.RecordBatch, position: int, edge: Edge) -> Decoded:
+    """The events of one batch that somebody else read."""
+    found = _typed(batch, position, b"")
+    return found if isinstance(found, Decoded) else _together(found[0], [(position, batch)], edge)
+
+
+def _together(event_type: EventType, some: Sequence[tuple[int, pa.RecordBatch]], edge: Edge) -> Decoded:
+    """Batches of one schema as one: what is done once a batch costs as much for few rows as for many."""
+    try:
+        columns = _joined([batch for _, batch in some])
+    except pa.ArrowException:  # there are dictionaries that do not become one
+        return merged([_together(event_type, [each], edge) for each in some])
+    positions = np.repeat([position for position, _ in some], [batch.num_rows for _, batch in some])
+    if not len(positions):
         return Decoded((), DeadLetters())
-    positions = np.full(batch.num_rows, position, dtype=np.int64)
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     return standardise(event_type, Rows(columns, positions, raw_of(columns)), edge)
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> dict[str, pa.Array]:
+    columns = zip(*(batch.columns for batch in batches), strict=True)
+    joined = (parts[0] if len(parts) == 1 else pa.concat_arrays(parts) for parts in columns)
+    return dict(zip(batches[0].schema.names, joined, strict=True))
 
 
 def next_batch(source: bytes | pa.NativeFile) -> pa.RecordBatch:
@@ -100,8 +130,10 @@ def next_batch(source: bytes | pa.NativeFile) -> pa.RecordBatch:
     return batch
 
 
-def _mismatch(schema: pa.Schema, event_type: EventType) -> str:
+@lru_cache(maxsize=REMEMBERED_SCHEMAS)
+def _mismatch(schema: pa.Schema, wire_name: str) -> str:
     """What keeps the schema from being the type's; optional fields may be left out, and texts need not be coded."""
+    event_type = BY_WIRE_NAME[wire_name]
     wanted = schema_of(event_type)
     required = {"id", "source", "subject", "time", *(field.name for field in event_type.fields if field.required)}
     if len(set(schema.names)) != len(schema.names):

@@ -19,24 +19,25 @@ def text_hashes(data: NDArray[np.uint8], offsets: NDArray[np.int64], seeds: Hash
     Eight bytes are taken at a time, as a little-endian word, the last filled up with zeros.
     """
     starts, sizes = offsets[:-1], np.diff(offsets)
-    words = _words(data[: offsets[-1]])
+    padded = np.concatenate([data[: offsets[-1]], np.zeros(WORD_BYTES, dtype=np.uint8)])
     with np.errstate(over="ignore"):
         hashes = seeds ^ (sizes.astype(np.uint64) * _LENGTHS)
     longest = int(sizes.max(initial=0))
     if longest and int(sizes.min()) == longest:
         for begin in range(0, longest, WORD_BYTES):
-            hashes = _mixed(words[starts + begin] & _kept(np.int64(longest - begin)), hashes)
+            words = _words(padded, int(starts[0]) + begin, longest, len(sizes))
+            hashes = _mixed(words & _kept(np.int64(longest - begin)), hashes)
         return hashes
+    words = _words(padded, 0, 1, len(padded) - WORD_BYTES + 1)
     for begin in range(0, longest, WORD_BYTES):
         rows = np.flatnonzero(sizes > begin)
         hashes[rows] = _mixed(words[starts[rows] + begin] & _kept(sizes[rows] - begin), hashes[rows])
     return hashes
 
 
-def _words(data: NDArray[np.uint8]) -> Hashes:
-    """The word that begins at each byte."""
-    padded = np.concatenate([data, np.zeros(WORD_BYTES, dtype=np.uint8)])
-    return np.ndarray(len(data) + 1, dtype="<u8", buffer=padded.data, strides=(1,))
+def _words(data: NDArray[np.uint8], first: int, apart: int, count: int) -> Hashes:
+    """So many words, each beginning so many bytes after the one before."""
+    return np.ndarray(count, dtype="<u8", buffer=data.data, offset=first, strides=(apart,))
 
 
 def _kept(left: NDArray[np.int64] | np.int64) -> Hashes:

@@ -45,10 +45,13 @@ class Format:
     """Events that happen at one moment."""
     records: Callable[[list[Part], int], Records]
     headers: list[tuple[str, bytes]]
+    engines: int
+    """With which two cores carry most: of packed events one engine's threads decode, count and keep at a time, and
+    two only crowd each other; to read JSON takes Python's lock."""
 
 
-JSON = Format("json", 1_000, json_records, [])
-PACKED = Format("packed", 50_000, packed_records, [(CONTENT_TYPE, packed.CONTENT_TYPE.encode())])
+JSON = Format("json", 1_000, json_records, [], 2)
+PACKED = Format("packed", 50_000, packed_records, [(CONTENT_TYPE, packed.CONTENT_TYPE.encode())], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ class Sustained:
     events: int
     records: int
     bytes_per_event: float
+    engines: int
     events_per_second: float
+    """Of all engines together."""
     fires: int
     reached: Reached
     miscounted: int
@@ -92,8 +97,9 @@ class _Filled:
     bytes: int = 0
 
 
-async def sustained(at: Bench, form: Format, events: int, telling: slice, engines: int, tell: Tell) -> Sustained:
-    """`telling` of the bench's people, for whom nothing fired yet, are the ones told."""
+async def sustained(at: Bench, form: Format, events: int, telling: slice, engines: int | None, tell: Tell) -> Sustained:
+    """`telling` of the bench's people, for whom nothing fired yet, are the ones told. `engines`: the format's own."""
+    engines = engines or form.engines
     names = {each: f"{topic(PROVINCE, each)}.{form.name}" for each in CLASSES}
     at.broker.create(dict.fromkeys(names.values(), PARTITIONS))
     filled = await asyncio.to_thread(_fill, at, form, events, telling, names, tell)
@@ -105,7 +111,7 @@ async def sustained(at: Bench, form: Format, events: int, telling: slice, engine
             counted = await _counted(running, filled.events)
     rate = sum(_rate(said, begun) for said in seen.words.values())
     return Sustained(
-        filled.events, filled.records, filled.bytes / filled.events, rate, len(filled.wanted), found,
+        filled.events, filled.records, filled.bytes / filled.events, engines, rate, len(filled.wanted), found,
         abs(counted - filled.events), _per_million(seen.spent, filled.events),
     )  # fmt: skip
 

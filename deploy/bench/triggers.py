@@ -30,7 +30,7 @@ class Sizes:
     """Events for the kernel, and for the state in Python."""
 
 
-FULL = Sizes(kernel.Sizes(1_000_000, 3_000_000, 100_000), 200_000, 6_000_000, 20_000_000, 1_000, (2_000_000, 60_000))
+FULL = Sizes(kernel.Sizes(1_000_000, 3_000_000, 100_000), 200_000, 6_000_000, 30_000_000, 1_000, (2_000_000, 60_000))
 QUICK = Sizes(kernel.Sizes(20_000, 200_000, 100_000), 2_000, 60_000, 300_000, 200, (300_000, 25_000))
 
 
@@ -57,9 +57,9 @@ class Streamed:
         return bool(self.lost or self.doubled or self.miscounted)
 
 
-async def streamed(root: Path, pace: Pace, sizes: Sizes, engines: int, tell: Tell) -> Streamed:
+async def streamed(root: Path, pace: Pace, sizes: Sizes, engines: int | None, tell: Tell) -> Streamed:
     """Everything durable and a process of its own: broker, HQ, province, vendor, and one engine for the steady rate,
-    `engines` for what they can take."""
+    `engines` for what they can take; None: as many as carry most of each format."""
     steady, then = pace.fires, pace.fires + sizes.fires
     async with bench(root / "federation", sizes.people, then + sizes.fires, tell) as at:
         return Streamed(
@@ -81,6 +81,7 @@ def document(found: Streamed) -> dict[str, Any]:
         "fires_doubled": found.doubled,
         "events_miscounted": found.miscounted,
         "cores_by_process": {name: round(each, 3) for name, each in steady.cores.items()},
+        "engines": {"json": found.json.engines, "packed": found.packed.engines},
         "json_events_per_second": round(found.json.events_per_second),
         "packed_events_per_second": round(found.packed.events_per_second),
         "cpu_seconds_per_million": {

@@ -48,7 +48,14 @@ def _core(cores: Iterator[tuple[str, float]]) -> tuple[str, str]:
 
 def _rates(found: Streamed) -> Table:
     table = _table(
-        "format", "events/s", "bytes an event", "fires", "processor seconds a million: engine", "broker", "all"
+        "format",
+        "engines",
+        "events/s",
+        "bytes an event",
+        "fires",
+        "processor seconds a million: engine",
+        "broker",
+        "all",
     )
     for name, each in (("json", found.json), ("packed", found.packed)):
         table.add_row(name, *_rate(each))
@@ -57,6 +64,7 @@ def _rates(found: Streamed) -> Table:
 
 def _rate(of: Sustained) -> Iterator[str]:
     spent = of.cpu_seconds_per_million
+    yield f"{of.engines}"
     yield f"{of.events_per_second:,.0f}"
     yield f"{of.bytes_per_event:.0f}"
     yield f"{of.fires:,}"

@@ -90,7 +90,9 @@ def triggers(
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long events come at the rate.")] = 60,
     rate: Annotated[int, typer.Option(min=100, max=1_000_000, help="Events a second.")] = 20_000,
     quick: Annotated[bool, typer.Option("--quick", help="Few of everything: that it works, not how fast.")] = False,
-    engines: Annotated[int, typer.Option(min=1, max=2, help="To share what comes as fast as it can.")] = 2,
+    engines: Annotated[
+        int | None, typer.Option(min=1, max=2, help="To share what comes as fast as it can; else 2 for JSON, 1 packed.")
+    ] = None,
     spark: Annotated[bool, typer.Option("--spark", help="Spark too, against a state by person in Python.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout.")] = False,
 ) -> None:
@@ -109,7 +111,7 @@ def triggers(
         counted = kernel.counting(sizes.kernel, tell)
         on_spark = compared(Path(root) / "spark", *sizes.spark, tell) if spark else None
     if as_json:
-        told = bench.document(found) | {"engines": engines} | kernel.document(counted)
+        told = bench.document(found) | kernel.document(counted)
         typer.echo(json.dumps(told | (bench.spark_document(on_spark) if on_spark else {})))
     else:
         for each in (view.streamed(found), view.counted(counted), view.spark(on_spark) if on_spark else ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from adapters.streams import cloudevents, packed
 from adapters.streams.cloudevents import Message, decode, decode_structured, encode, encode_binary
 from adapters.streams.json_rows import BLOCK_BYTES, RECORD_BYTES_MAX
 from adapters.streams.simulator import EXAMPLE_AT, Plan, batches, population
-from adapters.streams.standard import FUTURE_SECONDS_MAX, Decoded, Edge
+from adapters.streams.standard import FUTURE_SECONDS_MAX, Decoded, Edge, merged
+from adapters.streams.stretch import placed
 from common.kernel.dead_letter import RAW_BYTES_MAX, DeadReason
 from common.kernel.event import ABSENT, EventType, present
 from common.kernel.event_catalogue import BY_NAME, CATALOGUE
@@ -206,8 +208,46 @@ def test_a_damaged_packed_record_never_harms_its_neighbours(place: int, junk: by
     damaged = value[:place] if cut else value[:place] + junk + value[place + len(junk) :]
     found = packed.decode([value, damaged, value], EDGE)
     assert found.count in (60, 61, 90)
-    assert sum(map(len, found.events[:1])) == 30
+    places = np.concatenate([events.positions for events in found.events])
+    assert np.bincount(places, minlength=3)[[0, 2]].tolist() == [30, 30]
     assert {letter.position for letter in found.dead} <= {1}
+
+
+WORDS = st.lists(st.sampled_from([None, "pgw", "app", "", "x" * 600, "\x01"]), min_size=1, max_size=6)
+INDICES = st.sampled_from([pa.int8(), pa.int32(), pa.uint16()])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), WORDS, st.booleans(), INDICES), min_size=1, max_size=6), st.randoms())
+def test_records_decode_together_as_they_do_alone(
+    made: list[tuple[int, list[str | None], bool, pa.DataType]], draw: Random
+) -> None:
+    """Whatever their dictionaries have: words of their own, NULL, too many for the indices of one."""
+    values = []
+    for rows, words, coded, index in made:
+        (batch,) = batches(Plan((BY_NAME["data_used"],), 5, rows, PEOPLE, EXAMPLE_AT))
+        indices = pa.array([draw.choice([None, *range(len(words))]) for _ in range(rows)], index)
+        rats = pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()))
+        column = batch.schema.get_field_index("rat")
+        some = batch.slice(0, rows).set_column(column, "rat", rats if coded else rats.cast(pa.string()))
+        values.append(packed.encode(some.replace_schema_metadata(batch.schema.metadata)))
+    alone = merged([placed(packed.decode([value], EDGE), np.array([row])) for row, value in enumerate(values)])
+    together = packed.decode(values, EDGE)
+    assert together.dead == alone.dead
+    assert by_type(together) == by_type(alone)
+
+
+def test_dictionaries_that_do_not_become_one_are_read_one_by_one() -> None:
+    (batch,) = batches(Plan((BY_NAME["data_used"],), 100, 1, PEOPLE, EXAMPLE_AT))
+    values, column = [], batch.schema.get_field_index("apn")
+    for turn in range(2):
+        words = pa.DictionaryArray.from_arrays(
+            pa.array(range(100), pa.int8()), pa.array([f"apn-{turn}-{number}" for number in range(100)])
+        )
+        values.append(packed.encode(batch.set_column(column, "apn", words)))
+    found = packed.decode(values, EDGE)
+    assert found.count == 200
+    assert not len(found.dead)
 
 
 def test_a_packed_batch_must_have_its_types_columns() -> None:

@@ -86,6 +86,23 @@ def test_an_id_is_new_once(batches: list[list[int]]) -> None:
     assert len(ids) == len(seen)
 
 
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 1500), max_size=8), st.sampled_from((10, 2000, 2**64)))
+def test_however_many_come_an_id_is_new_once(seed: int, sizes: list[int], span: int) -> None:
+    """Over three generations, each of them restored now and then."""
+    dice, ids, seen = np.random.default_rng(seed), IdSet(40), set[int]()
+    for turn, size in enumerate(sizes):
+        batch, wanted = dice.integers(0, span, size, dtype=np.uint64), []
+        for each in batch.tolist():
+            wanted.append(each not in seen)
+            seen.add(each)
+        assert ids.take(batch, np.full(size, turn * 10)).tolist() == wanted
+        ids.forget(turn * 10)
+        if dice.random() < 0.2:
+            kept, ids = ids.columns(), IdSet(40)
+            ids.restore(kept)
+    assert len(ids) == len(seen)
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100), st.integers(0, 100)), max_size=60))
 def test_an_id_is_held_as_long_as_it_may_come_again(log: list[tuple[int, int, int]]) -> None:
     """Each event has the time that its id had first; time passes by what comes between."""

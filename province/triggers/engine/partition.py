@@ -106,7 +106,7 @@ class Partition:
         if self.next is None:
             return None
         rules = tuple(
-            KeptRule(name, each.state.rule.counted, dict(_kept(each).counts),
+            KeptRule(name, each.state.rule.counted, dict(each.counts),
                      {column: values.copy() for column, values in each.state.columns().items()})
             for name, each in self._counting.items()
         )  # fmt: skip

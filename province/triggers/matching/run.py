@@ -39,10 +39,17 @@ def run_of(types: Sequence[Events], newest_before: int = ABSENT) -> Run:
     if not filled:
         return Run((), (), np.zeros(0, dtype=np.int64))
     rows = _rows(filled)
+    if len(filled) == 1:
+        return Run(filled, rows, _newest(filled[0].at, newest_before))
     at = np.empty(sum(map(len, filled)), dtype=np.int64)
     for events, places in zip(filled, rows, strict=True):
         at[places] = events.at
-    return Run(filled, rows, np.maximum(np.maximum.accumulate(at), newest_before))
+    return Run(filled, rows, _newest(at, newest_before))
+
+
+def _newest(at: Millis, before: int) -> Millis:
+    newest: Millis = np.maximum.accumulate(at)
+    return newest if newest[0] >= before else np.maximum(newest, before)
 
 
 def _one_of_each(types: Sequence[Events]) -> tuple[Events, ...]:
