@@ -105,7 +105,9 @@ def test_another_build_judges_again_and_tells_only_what_is_new(do: Do, monkeypat
     do(trigger_documents.judge_again, NOW)
     assert do(control_entries) == 2
     understood = kept.understood
-    monkeypatch.setattr(kept, "understood", lambda text, version: understood(text.replace(NEWER_KEY, ""), version))
+    monkeypatch.setattr(
+        kept, "understood", lambda text, version, tags: understood(text.replace(NEWER_KEY, ""), version, tags)
+    )
     do(trigger_documents.judge_again, NOW)
     assert do(control_entries) == 3
     assert rules(do) == {"data-80": (1, False), "roaming": (2, False)}
