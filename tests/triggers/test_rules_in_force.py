@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from common.courier import log
+from common.delivery import tables as delivery_tables
 from common.delivery import triggers as kept
 from common.kernel.refusal import Refusal
+from common.kernel.tag import Catalogue, Sensitivity, Tag, TagType
 from common.kernel.trigger_version import TriggerVersion
 from common.runtime.database import Database
 from common.wire.streams import HQ
 from province import local_triggers, trigger_documents, uplink
-from province.store import tables, triggers
+from province.store import tables, tags, triggers
 from tests.courier.world import NOW
 from tests.triggers.documents import NEWER_KEY, document
 
@@ -145,6 +148,47 @@ def test_own_rules_have_names_hq_never_gives(do: Do) -> None:
     with pytest.raises(Refusal, match="no trigger document more of its own; it has: own"):
         do(local_triggers.withdraw, "more", NOW)
     assert rules(do) == {"local-surge": (1, False)}
+
+
+PLAN, AGE = Tag("plan", TagType.TEXT), Tag("age", TagType.INTEGER)
+ASKS_PLAN = "tags: {plan: text}\n"
+
+
+def test_what_asks_for_a_tag_is_not_in_force_without_it_and_hq_is_told(do: Do) -> None:
+    do(tags.put, Catalogue((AGE,)))
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "scenes", document("data-90") + ASKS_PLAN)
+    take(do, 3, "national", document("roaming") + ASKS_PLAN.replace("plan", "age").replace("text", "number"))
+    assert rules(do) == {"data-80": (1, False), "roaming": (3, False)}
+    assert objections(do) == {2: "there is no tag plan here. Import it, or leave it out"}
+    edition, told = do(triggers.edition), do(control_entries)
+    assert do(tags.put, Catalogue((AGE, PLAN)))
+    do(trigger_documents.judge_again, NOW)
+    assert rules(do) == {"data-90": (2, False), "roaming": (3, False)}
+    assert (objections(do), do(control_entries)) == ({}, told + 1)
+    assert do(triggers.edition) == edition + 1
+    assert not do(tags.put, Catalogue((AGE, PLAN)))
+    assert do(triggers.edition) == edition + 1
+
+
+def objections(do: Do) -> dict[int, str]:
+    of = delivery_tables.trigger_document.c
+    return {row.version: row.objection for row in do(lambda c: c.execute(select(of.version, of.objection)).all())
+            if row.objection}  # fmt: skip
+
+
+def test_own_rules_ask_only_for_tags_that_are_here(do: Do) -> None:
+    with pytest.raises(Refusal, match="there is no tag plan here") as no:
+        do(local_triggers.apply, "own", document("local-surge") + ASKS_PLAN, NOW)
+    assert no.value.reason == "TRIGGER_INVALID"
+    do(tags.put, Catalogue((replace(PLAN, sensitivity=Sensitivity.LOCATION),)))
+    with pytest.raises(Refusal, match="tag plan needs consent to location here"):
+        do(local_triggers.apply, "own", document("local-surge") + ASKS_PLAN, NOW)
+    told = ASKS_PLAN.replace("text", "{type: text, consent: location}")
+    assert do(local_triggers.apply, "own", document("local-surge") + told, NOW)[1]
+    assert rules(do) == {"local-surge": (1, False)}
+    do(tags.put, Catalogue((replace(PLAN, type=TagType.DATE),)))
+    assert rules(do) == {}
 
 
 def test_own_rules_that_were_withdrawn_do_not_come_back_for_want_of_better(do: Do) -> None:

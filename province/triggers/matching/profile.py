@@ -93,10 +93,9 @@ def _whole(kind: TagType, cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _texts(cells: pa.ChunkedArray) -> Values:
     coded = cells.dictionary_encode().combine_chunks()
-    parts = coded.chunks if isinstance(coded, pa.ChunkedArray) else [coded]
-    words = parts[0].dictionary if parts else pa.array([], pa.string())
-    refs = [pc.fill_null(pc.add(part.indices, 1), 0) for part in parts]
-    return Values(_ended(pa.chunked_array(refs, pa.int32()), 0, np.uint32), pa.concat_arrays([pa.array([""]), words]))
+    refs = np.zeros(len(cells) + 1, dtype=np.uint32)
+    refs[:-1] = pc.fill_null(coded.indices, -1).to_numpy() + 1
+    return Values(refs, pa.concat_arrays([pa.array([""]), coded.dictionary]))
 
 
 def _ended(cells: pa.ChunkedArray, absent: float, kind: type[Any]) -> NDArray[Any]:
