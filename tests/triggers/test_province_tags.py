@@ -81,6 +81,7 @@ def test_an_import_keeps_tags_of_the_provinces_own_people(province: Province, tm
     write(tmp_path / "more.csv", "msisdn,games", [f"{numbers(province)[1]},3.5"])
     province.run("import", "tags", tmp_path / "more.csv", "--sensitive", "Games=internet", "--type", "games=number")
     assert held(province) == list(province.keys), "one file, of which nobody is gone"
+    province.run("import", "tags", tmp_path / "more.csv", "--type", "games=number")
     with province.store.snapshot() as connection:
         known = tags.known(connection)
     latest = snapshots(province).latest()

@@ -59,6 +59,15 @@ class Story:
         assert done.exit_code == 0, (done.output, done.exception)
         return done.stdout
 
+    async def refused(self, tags: str) -> str:
+        """What HQ says of a document with these."""
+        draft = self._file("wrong.yaml", [*TELL.splitlines()[:-1], f"tags: {{plan: text, {tags}}}"])
+        operator = str(self.local.home(HQ) / "operator" / "operator.toml")
+        done = await asyncio.to_thread(
+            CliRunner().invoke, app, ["triggers", "apply", str(draft), "--operator", operator]
+        )
+        return str(done.exception)
+
     async def tags(self, gold: Sequence[int]) -> None:
         lines = ["msisdn,plan", *(f"{n},{'gold' if n in gold else 'plain'}" for n in self.numbers)]
         await self.ask("import", "tags", self._file("tags.csv", lines), node=CODE)
@@ -105,6 +114,7 @@ async def _lived(story: Story) -> None:
     """Orders and tags come and go while the engine runs, and it is told of them by itself."""
     people, draft = story.numbers, story._file("scenes.yaml", TELL.splitlines())
     await story.ask("triggers", "apply", draft)
+    assert "tag tenure_months is integer here and text" in await story.refused("tenure_months: text")
     await story.standing("there is no tag plan here")
     await story.tags(people[:40])
     await story.standing('"version": 1, "objection": ""')
