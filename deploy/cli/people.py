@@ -63,6 +63,9 @@ def _known(encoding: str | None) -> str | None:
 
 
 Encoding = Annotated[str | None, typer.Option(help="The file's encoding, where it cannot be told.", callback=_known)]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Not the type that its values look like.")
+]
 Where = Annotated[str, typer.Option(help="""The rule, e.g. "tenure_months <= 12 AND app_active".""")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -74,6 +77,7 @@ def subscribers(
     number: Number = "msisdn",
     province: Annotated[str, typer.Option(help="Column with the home province (code or name).")] = "province",
     encoding: Encoding = None,
+    types: Types = None,
 ) -> None:
     """Add people. HQ keeps numbers and tags; a province keeps the numbers of its own people."""
     settings = _settings(config)
@@ -82,7 +86,8 @@ def subscribers(
     with _database(settings, config) as database, _reading(file) as progress:
         imported = import_subscribers(
             file, number=number, province=province, federation_key=settings.federation_key(), database=database,
-            snapshots=snapshots, home=home, encoding=encoding, progress=progress,
+            snapshots=snapshots, home=home, types=_pairs("--type", types, TagType), encoding=encoding,
+            progress=progress,
         )  # fmt: skip
     _tell(imported, file)
 
@@ -93,9 +98,7 @@ def tags(
     config: Config = Path("hq.toml"),
     number: Number = "msisdn",
     encoding: Encoding = None,
-    types: Annotated[
-        list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Not the type that its values look like.")
-    ] = None,
+    types: Types = None,
     sensitive: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=KIND", help="personal, location or internet: what a column says of people."),
