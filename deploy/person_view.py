@@ -54,8 +54,8 @@ class _Page:
         self._list("consents", self._consents(), 4)
         self._list("orders", self._orders(), 4)
         self._list("contacts", self._contacts(), 7)
-        told = self._of["told_by"]
-        if told["home"]:
+        told = self._of.get("told_by")
+        if told and told["home"]:
             self._say(self._word("complete" if told["connected"] else "behind"), "dim")
         self._say(f"{self._word('next')}: liandong why {self._number}")
 

@@ -22,8 +22,6 @@ from province.settings import ProvinceSettings
 from province.triggers import hand_over, node
 from province.triggers.engine.partition import Rules
 from province.triggers.engine.source import Stretch
-from province.triggers.matching.matcher import Matcher
-from province.triggers.matching.profile import HomeProfile
 from province.triggers.prospects import prospects
 from province.triggers.replay import only, replay
 
@@ -45,9 +43,10 @@ class Wanted:
 
 def run(settings: ProvinceSettings, wanted: Wanted, config: Path) -> Told:
     check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
-    database, province = Database(settings.url("province")), int(settings.code)
+    database = Database(settings.url("province"))
+    rules = node.StoredRules(database, int(settings.code), settings.people_directory)
     try:
-        known = _of_file(wanted.draft, province) if wanted.draft else node.StoredRules(database, province).rules()
+        known = _of_file(wanted.draft, rules) if wanted.draft else rules.rules()
         found = replay(_history(settings, wanted), only(known, wanted.rule))
         return Told(wanted.source, wanted.dry_run, found, _prospects(database, settings, found.firing),
                     _handed_over(database, settings, found.firing, wanted.dry_run))  # fmt: skip
@@ -55,11 +54,11 @@ def run(settings: ProvinceSettings, wanted: Wanted, config: Path) -> Told:
         database.close()
 
 
-def _of_file(draft: Path, province: int) -> Rules:
+def _of_file(draft: Path, rules: node.StoredRules) -> Rules:
     published = to_publish(draft)
     found = parsed(published.text, 0)
     lists = {**found.host_lists, **{name: published.lists[digest] for name, digest in found.digests.items()}}
-    return Rules(0, found.rules, (Matcher(found.rules, found.areas, lists, HomeProfile(province)),))
+    return rules.draft(found, lists)
 
 
 def _history(settings: ProvinceSettings, wanted: Wanted) -> Iterator[Stretch]:

@@ -193,7 +193,7 @@ def preview(warehouse: Warehouse, rule: Rule, columns: Sequence[str] = (), rows:
     """A few of the people selected: "subscriber" is a masked key, and what is personal is left out."""
     if not 0 < rows <= PREVIEW_ROWS_MAX:
         raise invalid(f"a preview shows 1 to {PREVIEW_ROWS_MAX} people, not {rows}")
-    hidden = {tag.name for tag in warehouse.catalogue if tag.sensitivity is Sensitivity.PERSONAL}
+    hidden = {tag.name for tag in warehouse.catalogue if tag.sensitivity is not Sensitivity.NORMAL}
     shown = [name for name in columns or rule.columns if name not in (*hidden, PROVINCE)]
     people = [row for batch in warehouse.select(rule, shown, limit=rows) for row in batch.to_pylist()]
     return [

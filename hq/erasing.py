@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from common.courier.bell import Bell
+from common.delivery import erasures
 from common.kernel.columns import Keys
 from common.kernel.refusal import Refusal
 from common.runtime.clock import Clock
@@ -74,7 +75,7 @@ class Eraser:
         """Finishes what a crash cut short, what provinces told an HQ that came back from a backup, and files that were
         still needed."""
         while True:
-            waiting = np.setdiff1d(await self._database.read(erased.keys), self._done)
+            waiting = np.setdiff1d(await self._database.read(erasures.all_erased), self._done)
             if len(waiting):
                 left = await self._forget(waiting)
                 self._done = np.union1d(self._done, np.setdiff1d(waiting, left))

@@ -90,7 +90,7 @@ async def _serve(settings: HqSettings) -> None:
     rehearsal = Rehearsal(warehouse, settings.data_dir, key)
     coordination = CoordinationApi(database, warehouse, clock, key, bell, eraser, rehearsal)
     coordination_pb2_grpc.add_CoordinationServiceServicer_to_server(coordination, server)  # type: ignore[no-untyped-call]
-    rules = TriggerApi(database, clock, bell)
+    rules = TriggerApi(database, warehouse, clock, bell)
     trigger_pb2_grpc.add_TriggerServiceServicer_to_server(rules, server)  # type: ignore[no-untyped-call]
 
     channels = {name: channel for name, channel in CHANNELS.items() if channel.level is Level.ONE}

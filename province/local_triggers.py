@@ -11,7 +11,7 @@ from common.kernel.host_list import HostPart
 from common.kernel.refusal import invalid, missing
 from common.kernel.trigger_version import LOCAL_PREFIX, NAME
 from common.rules.trigger_document import parsed
-from province.store import triggers
+from province.store import tags, triggers
 from province.store.triggers import LocalVersion
 
 
@@ -49,14 +49,16 @@ def _newest(connection: Connection, name: str) -> LocalVersion | None:
 def _check(connection: Connection, name: str, text: str) -> None:
     if not NAME.fullmatch(name):
         raise invalid(f"{name!r} is no name of a trigger document; use lower-case letters, digits, - and _, at most 40")
-    rules = sorted(rule.name for rule in parsed(text, 0).rules)
-    problems = [
+    document = parsed(text, 0)
+    rules = sorted(rule.name for rule in document.rules)
+    problems = document.lacking(tags.known(connection))
+    problems += [
         f"{rule}: a province's own rules are named {LOCAL_PREFIX}…. Write {LOCAL_PREFIX}{rule}"
         for rule in rules
         if not rule.startswith(LOCAL_PREFIX)
     ]
-    for other, document in triggers.local_in_force(connection).items():
-        names = {rule.name for rule in document.rules} if other != name else set()
+    for other, known in triggers.local_in_force(connection).items():
+        names = {rule.name for rule in known.rules} if other != name else set()
         problems += [f"{rule}: document {other} has it, too. Rename one" for rule in rules if rule in names]
     if problems:
         raise invalid("\n".join(["The rules were not applied.", *problems]), "TRIGGER_INVALID")

@@ -13,6 +13,7 @@ from adapters.bss.grpc_feed import GrpcBss
 from adapters.channels.vendor_grpc import ChannelCallbacks, VendorGrpc
 from adapters.streams import journal
 from adapters.streams.grpc_push import EventPush
+from adapters.warehouse.snapshots import Snapshots
 from common.courier.bell import Bell
 from common.delivery.claim import Contacts
 from common.delivery.desk import ReportDesk
@@ -29,6 +30,7 @@ from common.wire.server import build_channel, build_server
 from common.wire.streams import OUTBOX_STREAMS, TOPICS
 from province import bss_sync, link, policies, trigger_documents
 from province.coordinator import Coordinator
+from province.erasing import Eraser
 from province.inbox import Inbox
 from province.rpc.hq_client import INBOX, HqClient
 from province.settings import ProvinceSettings
@@ -104,6 +106,7 @@ async def _serve(settings: ProvinceSettings) -> None:
     steadily = [partial(steady, job) for job in (runner.run, desk.run, coordinator.run, coordinator.run_asking)]
     jobs += [clock.confirmed(partial(fence.dated, job)) for job in steadily]
     jobs.append(steady(partial(prune_for_ever, database, clock)))
+    jobs.append(steady(Eraser(database, Snapshots(settings.people_directory)).run))
     jobs += [_wake_runner(runner, bell, topic) for topic in TOPICS]
     if push is not None:
         jobs.append(push.sweep())

@@ -56,6 +56,11 @@ class ProvinceSettings(NodeSettings):
     """Where set: events are taken in, and `liandong triggers serve` works on them."""
 
     @property
+    def people_directory(self) -> Path:
+        """The snapshots of the tags of the province's people."""
+        return self.data_dir / "people"
+
+    @property
     def event_directory(self) -> Path:
         return self.data_dir / "events"
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from common.delivery import host_lists, triggers
 from common.delivery.tables import trigger_document
 from common.kernel.trigger_version import TriggerEvent, TriggerVersion
+from province.store import tags
 from province.uplink import append_trigger_event
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ _OTHERWISE = "this version is known here with another content. Apply the documen
 
 
 def judge_again(connection: Connection, now: int) -> None:
-    """Call at start: this build may read what the one before could not, or the other way round."""
+    """Call at start: this build may read what the one before could not, or the other way round; and with new tags."""
     for said in triggers.newest(connection):
         why = _objection(connection, said)
         if why != connection.execute(_OBJECTION, {"of": said.version}).scalar_one():
@@ -44,7 +45,7 @@ def judge_again(connection: Connection, now: int) -> None:
 
 def _objection(connection: Connection, said: TriggerVersion) -> str:
     """What is withdrawn needs no reading."""
-    found = "" if said.withdrawn else triggers.understood(said.document, said.version)
+    found = "" if said.withdrawn else triggers.understood(said.document, said.version, tags.known(connection))
     if isinstance(found, str):
         return found
     missed = host_lists.lacking(connection, found.digests.values())

@@ -21,7 +21,7 @@ import pyarrow.parquet as parquet
 from adapters.warehouse.cell_type import ARROW
 from common.kernel.columns import Keys
 from common.kernel.refusal import conflict, missing
-from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Sensitivity, Tag, TagClass, TagType
+from common.kernel.tag import KEY, ORDINAL, PROVINCE, Catalogue, Tag, tags_of
 from common.runtime.directory import sync_directory
 from common.runtime.failpoint import reach
 
@@ -70,13 +70,9 @@ class Snapshots:
             manifest = json.loads(self._manifest(version).read_text("utf-8"))
         except FileNotFoundError:
             raise missing(f"there is no people snapshot {version}; there are {self.versions()}") from None
-        tags = tuple(
-            Tag(t["name"], TagType(t["type"]), t["nullable"], TagClass(t["tag_class"]), Sensitivity(t["sensitivity"]))
-            for t in manifest["tags"]
-        )
         path = self.directory / manifest["file"]
         numbers = {name: manifest[name] for name in ("rows", "ordinals", "forgotten")}
-        return Snapshot(version, path, manifest["sha256"], catalogue=Catalogue(tags), **numbers)
+        return Snapshot(version, path, manifest["sha256"], catalogue=Catalogue(tags_of(manifest["tags"])), **numbers)
 
     def publish(
         self, people: Iterable[pa.RecordBatch], catalogue: Catalogue, after: Snapshot | None = None
@@ -101,6 +97,16 @@ class Snapshots:
                     raise conflict("people were published or erased meanwhile; run this one again")
                 self._announce(snapshot, path)
         return snapshot
+
+    def column(self, snapshot: Snapshot, name: str) -> pa.ChunkedArray:
+        """Of everybody in it, in the order of their keys. Raises FileNotFoundError where others replaced it."""
+        return parquet.read_table(snapshot.path, columns=[name]).column(name)
+
+    def drop_older(self) -> None:
+        """Remove all versions but the newest, where nothing refers to them."""
+        for version in self.versions()[:-1]:
+            self._manifest(version).unlink(missing_ok=True)
+        self._sweep()
 
     def find(self, version: int, keys: Keys) -> list[tuple[int, int, int]]:
         """(subscriber_key, ordinal, province) of those of `keys` who are in a snapshot; nobody where it is gone."""

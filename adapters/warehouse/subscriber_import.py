@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from common.kernel.columns import Keys, Mask, Rows, in_sorted
 from common.kernel.province import PROVINCES
 from common.kernel.refusal import invalid, missing
 from common.kernel.subscriber import subscriber_keys
-from common.kernel.tag import KEY, ORDINAL, PROVINCE, RESERVED, Catalogue, Tag, TagType, merge
+from common.kernel.tag import KEY, ORDINAL, PROVINCE, RESERVED, Catalogue, Sensitivity, Tag, TagType, merge
 from common.runtime.database import Database
 
 VAULT_ROWS = 100_000
@@ -60,7 +60,15 @@ class Imported:
     rejects: Rejects
     notes: tuple[str, ...]
     snapshot: Snapshot | None
-    """None at a province, which keeps numbers only."""
+    """None where a province takes numbers only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A province that keeps tags of its own people: those in its vault."""
+
+    code: int
+    database: Database
 
 
 @dataclass(slots=True)
@@ -125,32 +133,56 @@ def import_tags(
     number: str,
     federation_key: bytes,
     snapshots: Snapshots,
+    home: Home | None = None,
     types: Mapping[str, TagType] | None = None,
+    sensitive: Mapping[str, Sensitivity] | None = None,
     encoding: str | None = None,
     progress: Progress = lambda _: None,
 ) -> Imported:
     """Join the file's columns to people already known, as new tags or new values of known ones.
 
-    People not in the file keep what they have, NULL for a new tag.
+    People not in the file keep what they have, NULL for a new tag. HQ knows those in its newest snapshot, a `home`
+    those in its vault.
     """
-    last = snapshots.latest()
-    if last is None:
-        raise missing("no people are known yet; run liandong import subscribers FILE first")
+    known = _keys_known(snapshots, home)
     table = _open(file, {number: TagType.TEXT}, types, encoding)
     number = _name(table, number)
     tags, notes = tags_of(table, (number,))
     if not tags:
         raise invalid(f"{file.name} has no column beside {number}; there is no tag to join")
+    tags = _sensitive(tags, sensitive or {}, file)
     rejects = Rejects()
     with tempfile.TemporaryDirectory() as scratch:
         staged = _stage(table, number, None, tags, federation_key, Path(scratch), rejects, progress)
         _judge_repeats(staged, number, rejects)
-        known = parquet.read_table(last.path, columns=[KEY]).column(KEY).to_numpy()
         reason = "nobody with this number is known; import subscribers first"
         staged.reject(~in_sorted(staged.keys, known), number, reason, rejects)
+        staged.provinces[:] = home.code if home else 0
         _refuse_nothing(table, staged, rejects)
-        snapshot = _publish(snapshots, staged, tags, Path(scratch), new_people=False)
+        snapshot = _publish(snapshots, staged, tags, Path(scratch), new_people=home is not None)
     return Imported(int(staged.good.sum()), 0, rejects, (*table.notes, *notes), snapshot)
+
+
+def _keys_known(snapshots: Snapshots, home: Home | None) -> Keys:
+    """Ascending."""
+    if home is not None:
+        with home.database.snapshot() as connection:
+            return vault.keys_of_province(connection, home.code)
+    last = snapshots.latest()
+    if last is None:
+        raise missing("no people are known yet; run liandong import subscribers FILE first")
+    keys: Keys = parquet.read_table(last.path, columns=[KEY]).column(KEY).to_numpy()
+    return keys
+
+
+def _sensitive(tags: list[tuple[str, Tag]], said: Mapping[str, Sensitivity], file: Path) -> list[tuple[str, Tag]]:
+    wanted = {name.casefold(): kind for name, kind in said.items()}
+    unknown = wanted.keys() - {tag.name.casefold() for _, tag in tags}
+    if unknown:
+        raise invalid(
+            f"{file.name} has no tag {', '.join(sorted(unknown))}; it has {', '.join(t.name for _, t in tags)}"
+        )
+    return [(name, replace(tag, sensitivity=wanted.get(tag.name.casefold(), tag.sensitivity))) for name, tag in tags]
 
 
 def tags_of(

@@ -82,6 +82,13 @@ def all_erasures(connection: Connection) -> Erasures:
     return _erasures(connection.execute(_ALL).all())
 
 
+def all_erased(connection: Connection) -> Keys:
+    """Everybody erased, and not somebody else since; ascending."""
+    known = all_erasures(connection)
+    erased: Mask = ~known.lifted
+    return known.keys[erased]
+
+
 def erasures_between(connection: Connection, first: int, last: int) -> Erasures:
     """All that is recorded of keys in [first, last], by key."""
     return _erasures(connection.execute(_ALL_BETWEEN, {"first": first, "last": last}).all())

@@ -52,6 +52,11 @@ def owners_between(connection: Connection, offer: str, first: int, last: int) ->
     return np.fromiter(rows.scalars(), dtype=np.int64)
 
 
+def counts(connection: Connection) -> tuple[int, int]:
+    """How many records there are, and how many of nobody: another pair whenever owners may be others."""
+    return int(connection.execute(_COUNT).scalar_one()), int(connection.execute(_OF_NOBODY).scalar_one())
+
+
 def ordered_between(connection: Connection, first: int, last: int, since: int) -> tuple[Keys, NDArray[np.int64]]:
     """(keys, when) of the last order of anything after `since` by keys in [first, last], ascending."""
     rows = connection.execute(_ORDERED, {"first": first, "last": last, "since": since}).all()
@@ -109,6 +114,8 @@ def _owners() -> Select[tuple[int]]:
 
 
 _OWNERS = _owners()
+_COUNT = select(func.count(order_record.c.subscriber_key))
+_OF_NOBODY = _COUNT.where(order_record.c.subscriber_key == NOBODY)
 _ORDERED = (
     select(order_record.c.subscriber_key, func.max(order_record.c.accepted_at))
     .where(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from common.delivery.tables import trigger_document as table
 from common.kernel.refusal import Refusal
+from common.kernel.tag import Catalogue
 from common.kernel.trigger_rule import TriggerRule
 from common.kernel.trigger_version import TriggerVersion
 from common.rules.trigger_document import TriggerDocument, parsed
@@ -61,25 +62,28 @@ def keep(connection: Connection, said: TriggerVersion, objection: str, now: int)
     connection.execute(_INSERT, row)
 
 
-def in_force(connection: Connection) -> dict[str, TriggerDocument]:
-    """By name. Of each the newest that this build can read, with the rules paused that the newest of all says."""
+def in_force(connection: Connection, tags: Catalogue | None = None) -> dict[str, TriggerDocument]:
+    """By name. Of each the newest that this build can read, with the rules paused that the newest of all says.
+
+    With `tags`, those of the node's people, what asks for others of them cannot be read either.
+    """
     newest_first = newest(connection)[::-1]
-    found = {said.name: _readable(connection, said) for said in newest_first if not said.withdrawn}
+    found = {said.name: _readable(connection, said, tags) for said in newest_first if not said.withdrawn}
     return without_namesakes({name: document for name, document in found.items() if document is not None})
 
 
-def lists_named(connection: Connection) -> set[str]:
-    """Digests in documents that are in force or, read by another build, may come to be."""
+def lists_named(connection: Connection, tags: Catalogue | None = None) -> set[str]:
+    """Digests in documents that are in force, with `tags` as `in_force` has it, or may come to be."""
     documents = [said.name for said in newest(connection) if not said.withdrawn]
     versions = (((row.document, row.version) for row in _back_to_withdrawal(connection, name)) for name in documents)
-    return {digest for newest_first in versions for digest in digests_of(newest_first)}
+    return {digest for newest_first in versions for digest in digests_of(newest_first, tags)}
 
 
-def digests_of(newest_first: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Those that a document's versions, each with its number, name, back to the newest that this build can read."""
+def digests_of(newest_first: Iterable[tuple[str, int]], tags: Catalogue | None) -> Iterator[str]:
+    """Those that a document's versions, each with its number, name, back to the newest that this node can read."""
     for document, version in newest_first:
         yield from _DIGEST.findall(document)
-        if not isinstance(understood(document, version), str):
+        if not isinstance(understood(document, version, tags), str):
             return
 
 
@@ -92,10 +96,10 @@ def without_namesakes(documents: dict[str, TriggerDocument]) -> dict[str, Trigge
     return kept
 
 
-def _readable(connection: Connection, said: TriggerVersion) -> TriggerDocument | None:
+def _readable(connection: Connection, said: TriggerVersion, tags: Catalogue | None) -> TriggerDocument | None:
     """What was withdrawn is not taken up again for want of something better."""
     for row in _back_to_withdrawal(connection, said.name):
-        document = understood(row.document, row.version)
+        document = understood(row.document, row.version, tags)
         if not isinstance(document, str):
             return replace(document, rules=_paused(document.rules, said.paused))
     return None
@@ -112,9 +116,16 @@ def _paused(rules: Sequence[TriggerRule], names: Sequence[str]) -> tuple[Trigger
     return tuple(replace(rule, paused=rule.paused or rule.name in names) for rule in rules)
 
 
+def understood(document: str, version: int, tags: Catalogue | None = None) -> TriggerDocument | str:
+    """The rules, or why this build, or with `tags` this node, cannot read them."""
+    found = _parsed(document, version)
+    if isinstance(found, str) or tags is None:
+        return found
+    return "; ".join(found.lacking(tags)) or found
+
+
 @lru_cache(maxsize=64)
-def understood(document: str, version: int) -> TriggerDocument | str:
-    """The rules, or why this build cannot read them."""
+def _parsed(document: str, version: int) -> TriggerDocument | str:
     try:
         return parsed(document, version)
     except Refusal as refusal:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from common.kernel.consent import INTERNET, LOCATION
 
 
 class TagType(StrEnum):
@@ -37,6 +39,10 @@ class Sensitivity(StrEnum):
     NORMAL = "normal"
     PERSONAL = "personal"
     """Usable in rules, never shown in a preview."""
+    LOCATION = "location"
+    """Says where somebody is: never shown either, and at a province used only with that consent."""
+    INTERNET = "internet"
+    """Says what somebody visits, reads or looks for; else as LOCATION."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,20 @@ class Tag:
     tag_class: TagClass = TagClass.BASIC
     sensitivity: Sensitivity = Sensitivity.NORMAL
 
+    @property
+    def purpose(self) -> str:
+        """What separate consent a contact needs that it decided on; empty: none."""
+        if self.sensitivity is Sensitivity.LOCATION:
+            return LOCATION
+        by_class = self.tag_class is TagClass.INTERNET_CONTENT
+        return INTERNET if by_class or self.sensitivity is Sensitivity.INTERNET else ""
 
+    def serves(self, wanted: Tag) -> bool:
+        """Whether a rule written for `wanted` can be asked of this one: whole numbers are numbers, too."""
+        return self.type is wanted.type or {self.type, wanted.type} == NUMERIC
+
+
+NUMERIC = {TagType.INTEGER, TagType.NUMBER}
 KEY, ORDINAL, PROVINCE, CHOICE = "subscriber_key", "ordinal", "province", "choice"
 RESERVED = (KEY, ORDINAL, PROVINCE, CHOICE)
 """Names the warehouse has of its own; no tag may take them."""
@@ -89,16 +108,26 @@ class Catalogue:
         return f"there is no column {name}; {remedy}"
 
 
+def tags_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Tag, ...]:
+    """Tags as `asdict` wrote them down."""
+    return tuple(
+        Tag(row["name"], TagType(row["type"]), row["nullable"], TagClass(row["tag_class"]),
+            Sensitivity(row["sensitivity"]))
+        for row in rows
+    )  # fmt: skip
+
+
 def merge(old: Catalogue, new: Sequence[Tag]) -> Catalogue | Tag:
-    """The catalogue with `new` added, an integer and a number becoming a number; or the tag whose type contradicts."""
+    """The catalogue with `new` added, an integer and a number becoming a number; or the tag whose type contradicts.
+
+    What is sensitive stays so where `new` does not say it.
+    """
     tags = {tag.name.casefold(): tag for tag in old}
     for tag in new:
         known = tags.setdefault(tag.name.casefold(), tag)
-        if known.type is tag.type:
-            continue
-        if {known.type, tag.type} != {TagType.INTEGER, TagType.NUMBER}:
+        if not known.serves(tag):
             return known
-        tags[tag.name.casefold()] = Tag(
-            known.name, TagType.NUMBER, known.nullable or tag.nullable, known.tag_class, known.sensitivity
-        )
+        kind = known.type if known.type is tag.type else TagType.NUMBER
+        sensitivity = known.sensitivity if tag.sensitivity is Sensitivity.NORMAL else tag.sensitivity
+        tags[tag.name.casefold()] = replace(known, type=kind, sensitivity=sensitivity)
     return Catalogue(tuple(tags.values()))

@@ -1,4 +1,4 @@
-"""Conditions over events: the rule language over the fields that all types of a rule have, and over tags."""
+"""Conditions over events: the rule language over the fields that all types of a rule have, tags and orders."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from common.kernel.event import EventType, Field, Kind
 from common.kernel.event_catalogue import event_type
-from common.kernel.tag import PROVINCE, Catalogue, Tag, TagType
+from common.kernel.tag import Catalogue, Tag, TagType
 from common.rules.rule_language import Language, Rule, check_rule
 
-INSIDE, VISITS = "inside", "visits"
+INSIDE, VISITS, OWNS = "inside", "visits", "owns"
 TAG_PREFIX = "tag."
 EVENT = "event"
 """The column that holds the name of the event's type."""
@@ -61,8 +61,9 @@ class EventColumns:
         return unknown_field(name, self.types)
 
     def _unknown_tag(self, name: str) -> str:
-        near = self.tags.nearest(name) or sorted((PROVINCE, *(tag.name for tag in self.tags)))
-        return f"there is no tag {name}; did you mean {' or '.join(near)}?"
+        near = self.tags.nearest(name)
+        remedy = f"did you mean {' or '.join(near)}?" if near else f"say what it is, such as tags: {{{name}: integer}}"
+        return f"there is no tag {name}; {remedy}"
 
 
 def unknown_field(name: str, types: Sequence[EventType]) -> str:
@@ -85,6 +86,6 @@ def check_condition(
     tags: Catalogue | None = None,
 ) -> Rule:
     """Raises Refusal TRIGGER_INVALID. An empty text is every event."""
-    language = Language("TRIGGER_INVALID", {INSIDE: areas, VISITS: hosts}, patterns=True, qualified=True)
+    language = Language("TRIGGER_INVALID", {INSIDE: areas, VISITS: hosts, OWNS: None}, patterns=True, qualified=True)
     columns = EventColumns(tuple(map(event_type, events)), tags or Catalogue(()))
     return check_rule(text or EVERY, columns, language)

@@ -49,8 +49,8 @@ class Language:
 
     reason: str
     """Of refusals."""
-    names: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """Functions of one name, such as inside('airport'), and the names there are."""
+    names: Mapping[str, Collection[str] | None] = field(default_factory=dict)
+    """Functions of one name, such as inside('airport'), and the names there are; None: any will do."""
     patterns: bool = False
     """matches(text, 'regular expression'), which no engine but RE2 may run."""
     qualified: bool = False
@@ -400,9 +400,11 @@ class _Checker:
         self.only(node, "this", "expressions")
         there = self.language.names[name]
         if [type(each) for each in node.expressions] != [exp.Literal] or not node.expressions[0].is_string:
-            self.refuse(node, f"{name} takes one name in single quotes, such as {name}('{min(there, default='…')}')")
+            self.refuse(
+                node, f"{name} takes one name in single quotes, such as {name}('{min(there or (), default='…')}')"
+            )
         wanted = str(node.expressions[0].this)
-        if wanted not in there:
+        if there is not None and wanted not in there:
             near = difflib.get_close_matches(wanted, there, 3, 0.5) or sorted(there)[:5]
             self.refuse(node, f"{name} knows no '{wanted}'; there is {', '.join(near) or 'none'}")
         self.names[name, wanted] = None

@@ -13,16 +13,17 @@ from common.kernel.event_catalogue import BY_NAME
 from common.kernel.refusal import Refusal
 from common.kernel.tag import Catalogue
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Stays, Sum, Surge, TriggerRule
-from common.rules.event_condition import INSIDE, VISITS, check_condition, shared_fields, unknown_field
+from common.rules.event_condition import INSIDE, TAG_PREFIX, VISITS, check_condition, shared_fields, unknown_field
 from common.rules.offer_text import Said, parts_of
 from common.rules.trigger_form import FORMS, OfferEntry, RuleEntry, SumEntry, SurgeEntry
 from common.runtime.yaml_form import span_of
 from common.runtime.yaml_source import Place, Problem, Source
 
 WHEREABOUTS = frozenset({CELL, "lac", "longitude", "latitude", "place", "mcc", "mnc", "visited_province"})
-"""Fields that say where somebody is, whatever the type of the event."""
+"""Fields that say where somebody is, whatever the type of the event; and so do tags of these names."""
 CHINA = "mcc IN ('460', '461')"
 ROAMS = {"abroad": f"NOT ({CHINA})", "out_of_province": f"({CHINA} AND visited_province <> tag.province)"}
+_PURPOSES = {INSIDE: LOCATION, VISITS: INTERNET}
 _NEEDED = {"abroad": ("mcc",), "out_of_province": ("mcc", "visited_province")}
 
 
@@ -33,7 +34,7 @@ class Known:
     areas: Collection[str]
     shapes: Mapping[str, Area]
     hosts: Collection[str]
-    tags: Catalogue | None
+    tags: Catalogue
 
 
 Found = Iterator[tuple[Place, str]]
@@ -110,7 +111,7 @@ class CheckedRule:
         for function, name in sorted(self.names):
             if function == VISITS:
                 yield from self.needs(("when",), ("host",))
-            elif name in self.known.shapes:
+            elif function == INSIDE and name in self.known.shapes:
                 yield from self.needs(("when",), (CELL,) if isinstance(self.known.shapes[name], Cells) else POINT)
 
     def needs(self, place: Place, fields: Sequence[str]) -> Found:
@@ -193,9 +194,11 @@ class CheckedRule:
         """What consents the rule needs for what it looks at."""
         sensitive = [each for each in self.types if each.sensitivity is EventSensitivity.SENSITIVE]
         classes = {LOCATION if each.event_class is EventClass.LOCATION else INTERNET for each in sensitive}
-        if self.columns & WHEREABOUTS:
+        tags = {tag for column in self.columns if (tag := column.removeprefix(TAG_PREFIX)) != column}
+        if (self.columns | tags) & WHEREABOUTS:
             classes.add(LOCATION)
-        return classes | {LOCATION if function == INSIDE else INTERNET for function, _ in self.names}
+        classes |= {tag.purpose for tag in self.known.tags if tag.name in tags and tag.purpose}
+        return classes | {_PURPOSES[function] for function, _ in self.names if function in _PURPOSES}
 
     def rule(self, version: int) -> TriggerRule:
         """Once `problems` has found none. Whoever left the purpose out gets the one the events need."""

@@ -1,4 +1,4 @@
-"""Trigger rules as people write them and as they travel: YAML, with the areas and lists of hosts they name."""
+"""Trigger rules as people write them and as they travel: YAML, with the areas, hosts and tags they name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from common.kernel.area import Area, Cells, Circle, Polygon
 from common.kernel.refusal import Refusal
-from common.kernel.tag import Catalogue
+from common.kernel.tag import Catalogue, Tag
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Period, Stays, Sum, Surge, TriggerRule
 from common.rules.trigger_checks import CheckedRule, Known
-from common.rules.trigger_form import HOSTS_MAX, AreaEntry, HostsEntry, RuleEntry, TriggerFile, hosts_in
+from common.rules.trigger_form import HOSTS_MAX, AreaEntry, HostsEntry, RuleEntry, TagEntry, TriggerFile, hosts_in
 from common.runtime.yaml_form import built, refusal, span_of
 from common.runtime.yaml_source import Place, Problem, Source, UnreadableError, read
 
@@ -51,6 +51,12 @@ class TriggerDocument:
     rules: tuple[TriggerRule, ...]
     areas: Mapping[str, Area] = field(default_factory=dict)
     hosts: Mapping[str, tuple[str, ...] | HostFile | HostDigest] = field(default_factory=dict)
+    tags: tuple[Tag, ...] = ()
+    """What its conditions may ask of people, as the document says it is."""
+
+    def lacking(self, catalogue: Catalogue) -> list[str]:
+        """Which of its tags a node with this catalogue has not, or has as something else; and what to do."""
+        return [why for tag in self.tags if (why := _unlike(tag, catalogue.find(tag.name)))]
 
     @property
     def host_lists(self) -> dict[str, tuple[str, ...]]:
@@ -68,19 +74,33 @@ class TriggerDocument:
         return {name: hosts.digest for name, hosts in self.hosts.items() if isinstance(hosts, HostDigest)}
 
 
-def parsed(text: str, version: int, tags: Catalogue | None = None) -> TriggerDocument:
+def _unlike(wanted: Tag, there: Tag | None) -> str:
+    if there is None:
+        return f"there is no tag {wanted.name} here. Import it, or leave it out"
+    if not there.serves(wanted):
+        return (
+            f"tag {wanted.name} is {there.type} here and {wanted.type} in the document. Write {there.type} under tags"
+        )
+    if there.purpose not in ("", wanted.purpose):
+        purpose = f"{{type: {there.type}, consent: {there.purpose}}}"
+        return f"tag {wanted.name} needs consent to {there.purpose} here. Write {wanted.name}: {purpose} under tags"
+    return ""
+
+
+def parsed(text: str, version: int) -> TriggerDocument:
     """The rules of a document. Raises Refusal TRIGGER_INVALID that lists everything wrong, with place and remedy."""
     source = _source(text)
     file, problems = built(source, TriggerFile, "a trigger document is a mapping of keys. Begin with `rules:`")
     areas = {str(place[1]): entry.area() for place, entry in _each(source, "areas", AreaEntry)}
     problems += [source.problem(("areas", name), what) for name, area in areas.items() for what in _crossed(area)]
-    known = Known(_names(source, "areas"), areas, _names(source, "hosts"), tags)
+    tags = tuple(entry.tag(str(place[1])) for place, entry in _each(source, "tags", TagEntry))
+    known = Known(_names(source, "areas"), areas, _names(source, "hosts"), Catalogue(tags))
     rules = [CheckedRule(source, place, entry, known) for place, entry in _each(source, "rules", RuleEntry, STAND_IN)]
     problems += [problem for rule in rules for problem in rule.problems()]
     if file is None or problems:
         raise _refused(problems)
     hosts = {name: _hosts(each) for name, each in file.hosts.items()}
-    return TriggerDocument(tuple(rule.rule(version) for rule in rules), areas, hosts)
+    return TriggerDocument(tuple(rule.rule(version) for rule in rules), areas, hosts, tags)
 
 
 def _hosts(entry: HostsEntry) -> tuple[str, ...] | HostFile | HostDigest:
@@ -111,6 +131,7 @@ def written(document: TriggerDocument) -> str:
     """YAML that `parsed` reads as the same document."""
     value = {
         "rules": [_rule_value(rule) for rule in document.rules],
+        "tags": {tag.name: _tag_value(tag) for tag in document.tags},
         "areas": {name: _area_value(area) for name, area in document.areas.items()},
         "hosts": {name: _hosts_value(hosts) for name, hosts in document.hosts.items()},
     }
@@ -209,6 +230,10 @@ def _form_value(form: Form) -> dict[str, Any]:
             return {"enters" if inwards else "leaves": area}
         case Stays(seconds, area, ends):
             return {"stays": _without_none({"in": area, "until": ends, "for": span_of(seconds)})}
+
+
+def _tag_value(tag: Tag) -> str | dict[str, str]:
+    return {"type": str(tag.type), "consent": tag.purpose} if tag.purpose else str(tag.type)
 
 
 def _area_value(area: Area) -> dict[str, Any]:

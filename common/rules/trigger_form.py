@@ -17,6 +17,7 @@ from common.kernel.event import CODE_CHARS_MAX
 from common.kernel.event_catalogue import COORDINATE_SYSTEMS, event_type
 from common.kernel.refusal import Refusal
 from common.kernel.statement import PURPOSES
+from common.kernel.tag import PROVINCE, RESERVED, Sensitivity, Tag, TagType
 from common.kernel.trigger_rule import Period
 from common.rules.host_name import host_name
 from common.runtime.yaml_form import Seconds, Strict
@@ -37,6 +38,8 @@ SURGE_SECONDS_MAX = 86_400
 STAY_SECONDS_MAX = 31 * 86_400
 OFFER_CHARS_MAX = 64
 CYCLE_DAY_MAX = 28
+TAGS_MAX = 200
+TAG_CHARS_MAX = 64
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%|KB|MB|GB|TB)")
 _BYTES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
@@ -135,12 +138,19 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _tag_name(name: str) -> str:
+    if name.casefold() in RESERVED:
+        raise ValueError(f"{name} is no tag of an import: tag.{PROVINCE} is always there. Delete it")
+    return name
+
+
 def _number(value: object) -> object:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Line = Annotated[str, StringConstraints(max_length=OFFER_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")]
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(_tag_name)]
 Number = Annotated[float, BeforeValidator(_number)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 AmountOf = Annotated[Amount, BeforeValidator(_amount)]
@@ -291,14 +301,29 @@ class HostsEntry(Strict):
         return self
 
 
+class TagEntry(Strict):
+    type: Annotated[TagType, Field(strict=False)]
+    consent: Literal["location", "internet"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_a_word(cls, value: object) -> object:
+        return {"type": value} if isinstance(value, str) else value
+
+    def tag(self, name: str) -> Tag:
+        return Tag(name, self.type, sensitivity=Sensitivity(self.consent or Sensitivity.NORMAL))
+
+
 class TriggerFile(Strict):
     rules: Annotated[tuple[RuleEntry, ...], Field(strict=False, max_length=RULES_MAX)] = ()
+    tags: Annotated[dict[TagName, TagEntry], Field(max_length=TAGS_MAX)] = Field(default_factory=dict)
     areas: Annotated[dict[Slug, AreaEntry], Field(max_length=AREAS_MAX)] = Field(default_factory=dict)
     hosts: Annotated[dict[Slug, HostsEntry], Field(max_length=HOST_LISTS_MAX)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_differ(self) -> TriggerFile:
         _distinct(tuple(rule.name for rule in self.rules))
+        _distinct(tuple(name.casefold() for name in self.tags))
         return self
 
 

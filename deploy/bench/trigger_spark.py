@@ -129,6 +129,9 @@ class _Book:
     def rules(self) -> Rules:
         return self._rules
 
+    def refresh(self) -> None:
+        """It asks nothing of people."""
+
 
 def _kernel(spark: SparkSession, broker: Broker, root: Path, filled: _Filled, tell: Tell) -> _Run:
     """The engine as it ships, in this process; what fires is gathered here."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from liandong.campaign.v1 import coordination_pb2 as pb
 from rich.console import Console
 
+from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
+from adapters.warehouse.snapshots import Snapshots
+from common.delivery import person
 from common.kernel.refusal import invalid
 from common.kernel.statement import SCOPES, Change, Statement
 from common.kernel.subscriber import normalise_msisdn, subscriber_keys
@@ -69,14 +73,17 @@ def allow(
 def export(
     number: Number,
     operator: Operator = OPERATOR,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A province's settings file: what that province itself holds.")
+    ] = None,
     lang: Language = "en",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Everything both levels hold of one person."""
+    """Everything both levels hold of one person; the tags a province has of its own only with its --config."""
     msisdn = _msisdn(number)
-    document = ask(operator, lambda hq: hq.export(msisdn))
+    document = _held(msisdn, config) if config else ask(operator, lambda hq: hq.export(msisdn))
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        typer.echo(json.dumps(document, ensure_ascii=False, default=str))
     else:
         show(document, lang, number, Console())
 
@@ -108,15 +115,29 @@ def _record(said: Sequence[Statement], operator: Path, config: Path | None, lang
         typer.echo(f"{ask(operator, lambda hq: hq.record(records))} {word('recorded', lang)}")
         return
     settings = load(ProvinceSettings, config)
-    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
     keys = subscriber_keys(settings.federation_key(), [each.msisdn for each in said])
-    database, clock = Database(settings.url("province")), clock_of(settings.clock_file)
+    with _opened(settings, config) as database, database.transaction("people.record") as connection:
+        record(connection, said, keys, clock_of(settings.clock_file).now(), int(settings.code))
+    typer.echo(f"{len(said)} {word('recorded_here', lang)}")
+
+
+def _held(msisdn: int, config: Path) -> dict[str, Any]:
+    settings = load(ProvinceSettings, config)
+    (key,) = subscriber_keys(settings.federation_key(), [msisdn]).tolist()
+    snapshots = Snapshots(settings.people_directory)
+    tags = DuckDbWarehouse.open(snapshots) if snapshots.latest() else None
+    with _opened(settings, config) as database, database.snapshot() as connection:
+        return person.held(connection, tags, key, clock_of(settings.clock_file).now())
+
+
+@contextmanager
+def _opened(settings: ProvinceSettings, config: Path) -> Iterator[Database]:
+    check_schema(settings.url("province"), MIGRATIONS, f"liandong province migrate --config {config}")
+    database = Database(settings.url("province"))
     try:
-        with database.transaction("people.record") as connection:
-            record(connection, said, keys, clock.now(), int(settings.code))
+        yield database
     finally:
         database.close()
-    typer.echo(f"{len(said)} {word('recorded_here', lang)}")
 
 
 def _message(said: Statement) -> pb.ConsentRecord:

@@ -6,8 +6,10 @@ import json
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -17,12 +19,13 @@ from rich.table import Table
 from adapters.bss.file_feed import order_pages
 from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from adapters.warehouse.snapshots import Snapshots
-from adapters.warehouse.subscriber_import import Imported, import_subscribers, import_tags
+from adapters.warehouse.subscriber_import import Home, Imported, import_subscribers, import_tags
 from common.delivery import source_place
 from common.delivery.orders import new_orders
 from common.kernel.bss import order_records
 from common.kernel.province import PROVINCES
 from common.kernel.refusal import invalid
+from common.kernel.tag import Sensitivity, TagType
 from common.kernel.work_order import HQ_NODE
 from common.rules.rule_language import check_rule
 from common.runtime.clock import clock_of
@@ -35,9 +38,13 @@ from hq.audience import preview as preview_rows
 from hq.orders import feed_orders
 from hq.settings import HqSettings
 from hq.store import sources
+from province import trigger_documents
 from province.__main__ import MIGRATIONS as PROVINCE_MIGRATIONS
 from province.bss_sync import report_orders
 from province.settings import ProvinceSettings
+from province.store import tags as known_tags
+
+E = TypeVar("E", bound=StrEnum)
 
 imports = typer.Typer(help="Bring people, tags or orders in from a file.", no_args_is_help=True)
 audience = typer.Typer(help="Try a rule on the people HQ knows.", no_args_is_help=True)
@@ -56,6 +63,9 @@ def _known(encoding: str | None) -> str | None:
 
 
 Encoding = Annotated[str | None, typer.Option(help="The file's encoding, where it cannot be told.", callback=_known)]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Not the type that its values look like.")
+]
 Where = Annotated[str, typer.Option(help="""The rule, e.g. "tenure_months <= 12 AND app_active".""")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -67,6 +77,7 @@ def subscribers(
     number: Number = "msisdn",
     province: Annotated[str, typer.Option(help="Column with the home province (code or name).")] = "province",
     encoding: Encoding = None,
+    types: Types = None,
 ) -> None:
     """Add people. HQ keeps numbers and tags; a province keeps the numbers of its own people."""
     settings = _settings(config)
@@ -75,21 +86,61 @@ def subscribers(
     with _database(settings, config) as database, _reading(file) as progress:
         imported = import_subscribers(
             file, number=number, province=province, federation_key=settings.federation_key(), database=database,
-            snapshots=snapshots, home=home, encoding=encoding, progress=progress,
+            snapshots=snapshots, home=home, types=_pairs("--type", types, TagType), encoding=encoding,
+            progress=progress,
         )  # fmt: skip
     _tell(imported, file)
 
 
 @imports.command()
-def tags(file: Path, config: HqConfig = Path("hq.toml"), number: Number = "msisdn", encoding: Encoding = None) -> None:
-    """Join more columns to people HQ knows."""
-    settings = load(HqSettings, config)
-    with _reading(file) as progress:
-        imported = import_tags(
-            file, number=number, federation_key=settings.federation_key(),
-            snapshots=Snapshots(settings.data_dir / "people"), encoding=encoding, progress=progress,
-        )  # fmt: skip
+def tags(
+    file: Path,
+    config: Config = Path("hq.toml"),
+    number: Number = "msisdn",
+    encoding: Encoding = None,
+    types: Types = None,
+    sensitive: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=KIND", help="personal, location or internet: what a column says of people."),
+    ] = None,
+) -> None:
+    """Join more columns to people HQ knows, or a province has: there trigger rules look at them."""
+    settings = _settings(config)
+    join = partial(
+        import_tags, file, number=number, federation_key=settings.federation_key(), encoding=encoding,
+        types=_pairs("--type", types, TagType), sensitive=_pairs("--sensitive", sensitive, Sensitivity),
+    )  # fmt: skip
+    if isinstance(settings, ProvinceSettings):
+        imported = _tags_of_province(join, settings, config, file)
+    else:
+        with _reading(file) as progress:
+            imported = join(snapshots=Snapshots(settings.data_dir / "people"), progress=progress)
     _tell(imported, file)
+
+
+def _tags_of_province(join: Callable[..., Imported], settings: ProvinceSettings, config: Path, file: Path) -> Imported:
+    """What HQ was told of trigger documents for want of a tag is taken back, and no old snapshot is kept."""
+    snapshots, clock = Snapshots(settings.people_directory), clock_of(settings.clock_file)
+    with _database(settings, config) as database:
+        with _reading(file) as progress:
+            imported = join(snapshots=snapshots, home=Home(int(settings.code), database), progress=progress)
+        assert imported.snapshot is not None  # noqa: S101 - tags make one
+        with database.transaction("people.import_tags") as connection:
+            if known_tags.put(connection, imported.snapshot.catalogue):
+                trigger_documents.judge_again(connection, clock.now())
+    snapshots.drop_older()
+    return imported
+
+
+def _pairs(option: str, said: list[str] | None, kind: type[E]) -> dict[str, E]:
+    """COLUMN=WORD, each."""
+    found = {}
+    for each in said or ():
+        column, _, word = each.rpartition("=")
+        if not column or word not in list(kind):
+            raise invalid(f"{option} {each}: write COLUMN=, and one of {', '.join(kind)}")
+        found[column] = kind(word)
+    return found
 
 
 @imports.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from liandong.campaign.v1 import trigger_pb2 as pb
@@ -20,6 +21,7 @@ from common.runtime.clock import Clock
 from common.runtime.database import Database
 from common.wire.coordination_codec import read_host_part
 from common.wire.server import Context, caller
+from hq.audience import Warehouse
 from hq.store import feed, triggers
 from hq.store.triggers import AtProvince, Changed
 
@@ -27,8 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
-    def __init__(self, database: Database, clock: Clock, bell: Bell) -> None:
+    """`warehouse` answers the current one."""
+
+    def __init__(self, database: Database, warehouse: Callable[[], Warehouse], clock: Clock, bell: Bell) -> None:
         self._database = database
+        self._warehouse = warehouse
         self._clock = clock
         self._bell = bell
         self._changing = asyncio.Lock()
@@ -39,6 +44,7 @@ class TriggerApi(trigger_pb2_grpc.TriggerServiceServicer):
             text = request.document_yaml
             document = await asyncio.to_thread(parsed, text, 0)
             _refuse_files(document)
+            await asyncio.to_thread(_refuse_other_tags, document, self._warehouse)
             rules, digests = frozenset(rule.name for rule in document.rules), tuple(document.digests.values())
             async with self._changing:
                 await self._send_lists(digests)
@@ -94,6 +100,19 @@ def _refuse_files(document: TriggerDocument) -> None:
     for name, file in document.files.items():
         raise invalid(f"hosts.{name}: {file} is a file on the machine of whoever publishes. Apply the document by the "
                       "command line, which reads it", "TRIGGER_INVALID")  # fmt: skip
+
+
+def _refuse_other_tags(document: TriggerDocument, warehouse: Callable[[], Warehouse]) -> None:
+    """Those that HQ knows as something else. Of others each province says itself whether it has them."""
+    if not document.tags:
+        return
+    try:
+        catalogue = warehouse().catalogue
+    except Refusal:  # nobody was imported yet
+        return
+    known = tuple(tag for tag in document.tags if catalogue.find(tag.name))
+    if wrong := replace(document, tags=known).lacking(catalogue):
+        raise invalid("\n".join(["The trigger document is wrong and nothing was changed.", *wrong]), "TRIGGER_INVALID")
 
 
 def _shown(connection: Connection) -> pb.GetTriggersResponse:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
-from common.delivery import erasures
-from common.kernel.columns import Keys, Mask
 from common.runtime import bulk
 from hq.audience import Manifest
 from hq.evaluation import People
@@ -48,13 +46,6 @@ def add(connection: Connection, gone: Sequence[Member]) -> None:
         "held_out": [each.held_out for each in gone],
     }
     bulk.insert_new(connection, erased_member, columns)
-
-
-def keys(connection: Connection) -> Keys:
-    """Everybody erased, and not somebody else since."""
-    known = erasures.all_erasures(connection)
-    erased: Mask = ~known.lifted
-    return known.keys[erased]
 
 
 def manifests(connection: Connection) -> list[Manifest]:

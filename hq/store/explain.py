@@ -195,7 +195,7 @@ def _looked(
     columns = sorted({column for rule, *_ in rules for column in rule.columns})
     person = snapshot.person(key, [rule for some in rules for rule in some], columns)
     ends = [0, *accumulate(len(some) for some in rules)]
-    hidden = frozenset(tag.name for tag in catalogue if tag.sensitivity is Sensitivity.PERSONAL)
+    hidden = frozenset(tag.name for tag in catalogue if tag.sensitivity is not Sensitivity.NORMAL)
     sights = {}
     for place, (each, manifest) in enumerate(approved):
         said = iter(person.verdicts[ends[place] : ends[place + 1]] if person else [False] * len(rules[place]))

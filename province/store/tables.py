@@ -68,6 +68,14 @@ local_trigger = Table(
 )
 """Trigger documents of the province's own; HQ never hears of them."""
 
+tag_catalogue = Table(
+    "tag_catalogue",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False, doc="Rises; rows stay."),
+    Column("tags", Text, nullable=False, doc="JSON list."),
+)
+"""What is known of the province's people beside their events, as its imports of tags said one after another."""
+
 meeting = Table(
     "meeting",
     metadata,

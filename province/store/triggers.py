@@ -8,7 +8,9 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from common.delivery import host_lists, triggers
 from common.delivery.tables import trigger_document
+from common.kernel.tag import Catalogue
 from common.rules.trigger_document import TriggerDocument
+from province.store import tags
 from province.store.tables import local_trigger
 
 MOMENT_BITS = 34
@@ -43,31 +45,37 @@ class InForce:
     """As `edition` told when this was read."""
     documents: tuple[TriggerDocument, ...]
     """Each rule in one of them only; areas and lists of hosts go by their names within their own document."""
+    tags: Catalogue
 
 
 def edition(connection: Connection) -> int:
-    """Another number whenever other rules may be in force: no document is ever deleted, no part comes at the moment
-    of another, and the parts that are dropped are nobody's."""
-    return (int(connection.execute(_EDITION).scalar_one()) << MOMENT_BITS) + host_lists.newest(connection)
+    """Another number whenever other rules may be in force: no document and no tag is ever deleted, no part comes at
+    the moment of another, and the parts that are dropped are nobody's."""
+    told = int(connection.execute(_EDITION).scalar_one()) + tags.count(connection)
+    return (told << MOMENT_BITS) + host_lists.newest(connection)
 
 
 def in_force(connection: Connection) -> InForce:
     """What cannot be read by this build is left out, or the last that could be stands for it."""
-    documents = {("hq", name): document for name, document in triggers.in_force(connection).items()}
+    known = tags.known(connection)
+    documents = {("hq", name): document for name, document in triggers.in_force(connection, known).items()}
     documents |= {("local", name): document for name, document in local_in_force(connection).items()}
-    return InForce(edition(connection), tuple(documents.values()))
+    return InForce(edition(connection), tuple(documents.values()), known)
 
 
 def lists_named(connection: Connection) -> set[str]:
     """Digests of lists of hosts in HQ's documents and the province's own that are in force or may come to be."""
     own = [connection.execute(_READABLE_AT_MOST, {"of": said.name}) for said in local(connection) if not said.withdrawn]
     versions = [[(row.document, row.version) for row in rows] for rows in own]
-    return triggers.lists_named(connection).union(*map(triggers.digests_of, versions))
+    known = tags.known(connection)
+    named = [set(triggers.digests_of(newest_first, known)) for newest_first in versions]
+    return triggers.lists_named(connection, known).union(*named)
 
 
 def local_in_force(connection: Connection) -> dict[str, TriggerDocument]:
     """By name."""
-    found = {said.name: _readable(connection, said.name) for said in local(connection) if not said.withdrawn}
+    known = tags.known(connection)
+    found = {said.name: _readable(connection, said.name, known) for said in local(connection) if not said.withdrawn}
     return triggers.without_namesakes({name: document for name, document in found.items() if document is not None})
 
 
@@ -84,9 +92,9 @@ def put_local(connection: Connection, name: str, document: str, withdrawn: bool,
     return said
 
 
-def _readable(connection: Connection, name: str) -> TriggerDocument | None:
+def _readable(connection: Connection, name: str, known: Catalogue) -> TriggerDocument | None:
     for row in connection.execute(_READABLE_AT_MOST, {"of": name}):
-        found = None if row.withdrawn else triggers.understood(row.document, row.version)
+        found = None if row.withdrawn else triggers.understood(row.document, row.version, known)
         if not isinstance(found, str):
             return found
     return None

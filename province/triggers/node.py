@@ -6,7 +6,7 @@ import ctypes
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,17 @@ from adapters.streams.journal import JournalSource
 from adapters.streams.kafka_source import KafkaSource
 from adapters.streams.spark_source import SparkSource
 from adapters.streams.stretch import EdgeNow
+from adapters.warehouse.snapshots import Snapshots
 from common.delivery import host_lists
 from common.kernel.channel import CHANNELS, Channel, Level
-from common.kernel.refusal import Refusal, conflict
+from common.kernel.refusal import Refusal, conflict, invalid
 from common.rules.trigger_document import TriggerDocument
 from common.runtime.clock import Clock, clock_of, milliseconds
 from common.runtime.database import Database
 from common.runtime.lifetime import sole_instance
 from province.fire import Firing
 from province.settings import ProvinceSettings, Triggers
-from province.store import triggers
+from province.store import tags, triggers
 from province.triggers import hand_over
 from province.triggers.edge import edge_of
 from province.triggers.engine.checkpoint import Checkpoints
@@ -37,7 +38,8 @@ from province.triggers.engine.partition import Rules
 from province.triggers.engine.source import Source
 from province.triggers.engine.status import status_file
 from province.triggers.matching.matcher import Matcher
-from province.triggers.matching.profile import HomeProfile
+from province.triggers.matching.profile import PeopleProfile
+from province.triggers.people import People
 
 Spark = Callable[[Path], Any]
 """Starts the process's Spark session; the directory takes what it writes."""
@@ -99,7 +101,7 @@ def _ports(
     channels = channels_of(settings)
     return Ports(
         source=_source(settings, edge_of(settings), spark),
-        rules=StoredRules(database, int(settings.code)),
+        rules=StoredRules(database, int(settings.code), settings.people_directory),
         hand_over=partial(_hand_over, database, channels, int(settings.code), clock),
         checkpoints=Checkpoints(settings.trigger_directory),
         letters=letters,
@@ -134,26 +136,47 @@ def _hand_over(
 
 
 class StoredRules:
-    """The rules in force by the node's store."""
+    """The rules in force by the node's store, asked of the province's people. `people` holds the snapshots of tags."""
 
-    def __init__(self, database: Database, province: int) -> None:
-        self._database, self._profile = database, HomeProfile(province)
+    def __init__(self, database: Database, province: int, people: Path) -> None:
+        self._database, self._province = database, province
+        self._people = People(database, Snapshots(people))
 
     def edition(self) -> int:
         with self._database.snapshot() as connection:
             return triggers.edition(connection)
 
+    def refresh(self) -> None:
+        self._people.refresh()
+
     def rules(self) -> Rules:
         with self._database.snapshot() as connection:
             found = triggers.in_force(connection)
-            made = [self._matcher(connection, document) for document in found.documents]
-        matchers = tuple(matcher for matcher in made if matcher is not None)
-        return Rules(found.edition, tuple(rule for matcher in matchers for rule in matcher.rules), matchers)
+            profile = PeopleProfile(self._province, found.tags)
+            made = [_matcher(connection, document, profile) for document in found.documents]
+        return self._served(found.edition, profile, [matcher for matcher in made if matcher is not None])
 
-    def _matcher(self, connection: Connection, document: TriggerDocument) -> Matcher | None:
-        """None where a rule names what this node has not, or not undamaged: the others go on."""
-        try:
-            return Matcher(document.rules, document.areas, host_lists.of(connection, document), self._profile)
-        except Refusal as refusal:
-            log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
-            return None
+    def draft(self, document: TriggerDocument, hosts: Mapping[str, Collection[str]]) -> Rules:
+        """Those of a document that is in force nowhere. Raises Refusal TRIGGER_INVALID where it asks for other tags."""
+        with self._database.snapshot() as connection:
+            known = tags.known(connection)
+        if lacking := document.lacking(known):
+            raise invalid("\n".join(lacking), "TRIGGER_INVALID")
+        profile = PeopleProfile(self._province, known)
+        return self._served(0, profile, [Matcher(document.rules, document.areas, hosts, profile)])
+
+    def _served(self, edition: int, profile: PeopleProfile, matchers: Sequence[Matcher]) -> Rules:
+        asked, offers = (
+            frozenset().union(*names) for names in ((m.tags for m in matchers), (m.offers for m in matchers))
+        )
+        self._people.serve(profile, asked, offers)
+        return Rules(edition, tuple(rule for matcher in matchers for rule in matcher.rules), tuple(matchers))
+
+
+def _matcher(connection: Connection, document: TriggerDocument, profile: PeopleProfile) -> Matcher | None:
+    """None where a rule names what this node has not, or not undamaged: the others go on."""
+    try:
+        return Matcher(document.rules, document.areas, host_lists.of(connection, document), profile)
+    except Refusal as refusal:
+        log.error("left out: %s: %s", ", ".join(rule.name for rule in document.rules), refusal.message)
+        return None

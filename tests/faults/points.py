@@ -63,6 +63,7 @@ TRANSACTIONS: dict[str, tuple[str, ...]] = {
         "local_triggers.change",
         "migrate",
         "people.import_orders",
+        "people.import_tags",
         "provinces.enroll",
         "subscriber_import.fill_vault",
     ),

@@ -54,6 +54,8 @@ async def _commands(root: Path, armed: tuple[str, ...]) -> set[str]:
             "ready": ["-m", "province", "migrate", "--config", province],
             "rules": ["-m", "province", "triggers", "apply", str(root / "own.yaml"), "--config", province],
             "people": [*liandong, "import", "subscribers", str(root / "people.parquet"), "--config", hq],
+            "numbers": [*liandong, "import", "subscribers", str(root / "people.parquet"), "--config", province],
+            "tags": [*liandong, "import", "tags", str(root / "tags.csv"), "--config", province],
             "orders": [*liandong, "import", "orders", str(root / "orders.csv"), "--config", hq],
         }.items():  # fmt: skip
             code = await processes.run(name, arguments, dict.fromkeys(armed, 1))
@@ -71,19 +73,26 @@ def _files(root: Path) -> None:
     people = pa.table({"msisdn": numbers, "province": np.full(PEOPLE, 45, np.int16), "band": np.arange(PEOPLE) % 10})
     parquet.write_table(people, root / "people.parquet")
     (root / "orders.csv").write_text(ORDERS, encoding="utf-8")
+    (root / "tags.csv").write_text("msisdn,plan\n8613000000001,gold\n8613000000002,silver\n", encoding="utf-8")
     (root / "own.yaml").write_text(document("local-surge"), encoding="utf-8")
 
 
 def _kept(root: Path) -> dict[str, Any]:
     """All that the commands were given for."""
-    store, snapshots = root / "hq" / "data" / "hq.db", Snapshots(root / "hq" / "data" / "people")
-    latest = snapshots.latest()
-    assert latest is not None
+    store, here = root / "hq" / "data" / "hq.db", root / "45" / "data" / "province.db"
     return {
         "provinces": motion.query(store, "SELECT code FROM province"),
         "numbers": motion.query(store, "SELECT subscriber_key, msisdn FROM vault ORDER BY 1"),
         "orders": motion.query(store, "SELECT order_number, revision FROM order_record ORDER BY 1"),
         "told": motion.query(store, "SELECT peer, stream, head FROM log"),
-        "rules": motion.query(root / "45" / "data" / "province.db", "SELECT version, name FROM local_trigger"),
-        "people": (snapshots.versions(), latest.sha256, latest.rows),
+        "rules": motion.query(here, "SELECT version, name FROM local_trigger"),
+        "people": _people(root / "hq"),
+        "tags": (_people(root / "45"), motion.query(here, "SELECT number, tags FROM tag_catalogue")),
     }
+
+
+def _people(node: Path) -> tuple[list[int], str, int]:
+    snapshots = Snapshots(node / "data" / "people")
+    latest = snapshots.latest()
+    assert latest is not None
+    return snapshots.versions(), latest.sha256, latest.rows

@@ -76,6 +76,9 @@ class Book:
     def rules(self) -> Rules:
         return self.now
 
+    def refresh(self) -> None:
+        """They ask nothing of people that changes."""
+
 
 class Record(NamedTuple):
     value: bytes

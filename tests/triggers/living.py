@@ -123,7 +123,13 @@ class Province:
     def engine(self, source: Source, rules: RuleBook | None = None) -> Engine:
         kept = self.directory / "triggers"
         boxes = Checkpoints(kept), DeadLetterBox(kept)
-        ports = Ports(source, rules or StoredRules(self.store, int(CODE)), self._hand_over, *boxes, self.millis)
+        ports = Ports(
+            source,
+            rules or StoredRules(self.store, int(CODE), self.directory / "people"),
+            self._hand_over,
+            *boxes,
+            self.millis,
+        )
         return Engine(ports, Pacing(idle_seconds=None, hand_over_seconds=0.0))
 
     def edge(self) -> Edge:

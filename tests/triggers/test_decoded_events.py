@@ -15,19 +15,19 @@ from common.kernel.event import EventType
 from common.kernel.event_catalogue import BY_NAME, CATALOGUE
 from common.rules.trigger_document import TriggerDocument, parsed
 from province.triggers.matching.matcher import Matcher
-from province.triggers.matching.profile import HomeProfile
+from province.triggers.matching.profile import PeopleProfile
 from province.triggers.matching.run import Run, run_of
 from province.triggers.matching.text import OfferText
 
 PAGE = Path(__file__).parents[2] / "docs/triggers.md"
 EDGE = Edge(EXAMPLE_AT + 90 * 86_400_000)
-PROFILE = HomeProfile(45)
+PROFILE = PeopleProfile(45)
 
 
 @pytest.fixture(scope="module")
 def page() -> TriggerDocument:
     text = PAGE.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
-    return parsed(text.replace("youku.com", "v.example.com"), 1, PROFILE.catalogue)
+    return parsed(text.replace("youku.com", "v.example.com"), 1)
 
 
 def runs() -> tuple[Run, Run]:

@@ -23,7 +23,7 @@ from common.rules.host_name import host_name
 from common.rules.trigger_checks import ROAMS
 from province.triggers.counting.observed import Observed
 from province.triggers.matching.matcher import Matcher
-from province.triggers.matching.profile import HomeProfile, MemoryProfile
+from province.triggers.matching.profile import MemoryProfile, PeopleProfile
 from province.triggers.matching.run import Run, run_of
 from province.triggers.matching.text import OfferText
 from tests.triggers.made_events import OFFER, Row, events_of, rows_of
@@ -210,7 +210,7 @@ def test_who_is_at_home_where_he_is_does_not_roam() -> None:
     seen = [("460", 45, False), ("460", 44, True), ("460", None, False), ("454", 44, False), ("461", 13, True)]
     rows = [blank("out_of_province", at, mcc=mcc, visited_province=where) for at, (mcc, where, _) in enumerate(seen)]
     each = rule(["out_of_province"], ROAMS["out_of_province"])
-    ((_, observed),) = Matcher([each], profile=HomeProfile(45)).observe(run_of(events_of(rows)))
+    ((_, observed),) = Matcher([each], profile=PeopleProfile(45)).observe(run_of(events_of(rows)))
     assert observed.rows.tolist() == [at for at, (*_, roams) in enumerate(seen) if roams]
 
 

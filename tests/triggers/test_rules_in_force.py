@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from common.courier import log
 from common.delivery import host_lists
+from common.delivery import tables as delivery_tables
 from common.delivery import triggers as kept
 from common.kernel.host_list import parts_of
 from common.kernel.refusal import Refusal
+from common.kernel.tag import Catalogue, Sensitivity, Tag, TagType
 from common.kernel.trigger_version import TriggerVersion
 from common.runtime.database import Database
 from common.wire.streams import HQ
 from province import local_triggers, trigger_documents, uplink
-from province.store import tables, triggers
+from province.store import tables, tags, triggers
 from province.triggers.node import StoredRules
 from province.triggers.pruning import HOST_LIST_DAYS, prune
 from tests.courier.world import NOW
@@ -110,7 +113,9 @@ def test_another_build_judges_again_and_tells_only_what_is_new(do: Do, monkeypat
     do(trigger_documents.judge_again, NOW)
     assert do(control_entries) == 2
     understood = kept.understood
-    monkeypatch.setattr(kept, "understood", lambda text, version: understood(text.replace(NEWER_KEY, ""), version))
+    monkeypatch.setattr(
+        kept, "understood", lambda text, version, tags: understood(text.replace(NEWER_KEY, ""), version, tags)
+    )
     do(trigger_documents.judge_again, NOW)
     assert do(control_entries) == 3
     assert rules(do) == {"data-80": (1, False), "roaming": (2, False)}
@@ -148,6 +153,48 @@ def test_own_rules_have_names_hq_never_gives(do: Do) -> None:
     with pytest.raises(Refusal, match="no trigger document more of its own; it has: own"):
         do(local_triggers.withdraw, "more", NOW)
     assert rules(do) == {"local-surge": (1, False)}
+
+
+PLAN, AGE = Tag("plan", TagType.TEXT), Tag("age", TagType.INTEGER)
+ASKS_PLAN = "tags: {plan: text}\n"
+
+
+def test_what_asks_for_a_tag_is_not_in_force_without_it_and_hq_is_told(do: Do) -> None:
+    do(tags.put, Catalogue((AGE,)))
+    take(do, 1, "scenes", document("data-80"))
+    take(do, 2, "scenes", document("data-90") + ASKS_PLAN)
+    take(do, 3, "national", document("roaming") + ASKS_PLAN.replace("plan", "age").replace("text", "number"))
+    assert rules(do) == {"data-80": (1, False), "roaming": (3, False)}
+    assert objections(do) == {2: "there is no tag plan here. Import it, or leave it out"}
+    edition, told = do(triggers.edition), do(control_entries)
+    assert do(tags.put, Catalogue((AGE, PLAN)))
+    do(trigger_documents.judge_again, NOW)
+    assert rules(do) == {"data-90": (2, False), "roaming": (3, False)}
+    assert (objections(do), do(control_entries)) == ({}, told + 1)
+    changed = do(triggers.edition)
+    assert changed != edition
+    assert not do(tags.put, Catalogue((AGE, PLAN)))
+    assert do(triggers.edition) == changed
+
+
+def objections(do: Do) -> dict[int, str]:
+    of = delivery_tables.trigger_document.c
+    return {row.version: row.objection for row in do(lambda c: c.execute(select(of.version, of.objection)).all())
+            if row.objection}  # fmt: skip
+
+
+def test_own_rules_ask_only_for_tags_that_are_here(do: Do) -> None:
+    with pytest.raises(Refusal, match="there is no tag plan here") as no:
+        do(local_triggers.apply, "own", document("local-surge") + ASKS_PLAN, NOW)
+    assert no.value.reason == "TRIGGER_INVALID"
+    do(tags.put, Catalogue((replace(PLAN, sensitivity=Sensitivity.LOCATION),)))
+    with pytest.raises(Refusal, match="tag plan needs consent to location here"):
+        do(local_triggers.apply, "own", document("local-surge") + ASKS_PLAN, NOW)
+    told = ASKS_PLAN.replace("text", "{type: text, consent: location}")
+    assert do(local_triggers.apply, "own", document("local-surge") + told, NOW)[1]
+    assert rules(do) == {"local-surge": (1, False)}
+    do(tags.put, Catalogue((replace(PLAN, type=TagType.DATE),)))
+    assert rules(do) == {}
 
 
 def test_own_rules_that_were_withdrawn_do_not_come_back_for_want_of_better(do: Do) -> None:
@@ -218,11 +265,26 @@ def test_no_edition_comes_twice_whatever_is_dropped(do: Do) -> None:
     assert len(set(editions)) == len(editions)
 
 
-def test_a_list_that_is_damaged_keeps_no_other_rules_from_serving(do: Do, database: Database) -> None:
+def test_a_list_stays_while_a_newer_document_asks_for_a_tag_that_is_not_here(do: Do) -> None:
+    old, text = listed_document("films", ["a.example.com"])
+    new, newer = listed_document("films", ["b.example.com"])
+    for part in (old, new):
+        do(host_lists.keep, part, NOW)
+    take(do, 1, "films", text)
+    take(do, 2, "films", newer + ASKS_PLAN)
+    later = NOW + HOST_LIST_DAYS * 86_400 + 10
+    do(prune, later)
+    assert {digest for digest, _ in do(host_lists.every)} == {old.digest, new.digest}
+    do(tags.put, Catalogue((PLAN,)))
+    do(prune, later)
+    assert {digest for digest, _ in do(host_lists.every)} == {new.digest}
+
+
+def test_a_list_that_is_damaged_keeps_no_other_rules_from_serving(do: Do, database: Database, tmp_path: Path) -> None:
     """Its parts are each in order and do not belong together."""
     part, films = listed_document("films", ["youku.com"])
     do(host_lists.keep, replace(part, content=parts_of(["iqiyi.com"])[0].content), NOW)
     take(do, 1, "films", films)
     take(do, 2, "scenes", document("data-80"))
     assert set(rules(do)) == {"films", "data-80"}
-    assert [rule.name for rule in StoredRules(database, 45).rules().rules] == ["data-80"]
+    assert [rule.name for rule in StoredRules(database, 45, tmp_path).rules().rules] == ["data-80"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from liandong.campaign.v1 import trigger_pb2 as pb
 from sqlalchemy import Connection, insert
 
+from adapters.warehouse.duckdb_warehouse import DuckDbWarehouse
 from common.courier import log
 from common.courier.bell import Bell
 from common.delivery import host_lists
@@ -265,7 +267,7 @@ def test_lists_that_nobody_names_are_bounded(do: Do, monkeypatch: pytest.MonkeyP
 
 
 def test_while_a_long_list_is_published_others_write(
-    do: Do, database: Database, monkeypatch: pytest.MonkeyPatch
+    do: Do, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("common.kernel.host_list.PART_BYTES_MAX", 2_000)
     monkeypatch.setattr("hq.rpc.triggers.caller", lambda: tls.Identity("operator", "ops"))
@@ -273,7 +275,7 @@ def test_while_a_long_list_is_published_others_write(
     text = f"{document('films')}hosts:\n  sites: {{digest: {parts[0].digest}}}\n"
     for part in parts:
         do(triggers.put_part, part, NOW)
-    api = TriggerApi(database, SystemClock(), Bell())
+    api = TriggerApi(database, lambda: DuckDbWarehouse.open(tmp_path), SystemClock(), Bell())
 
     async def story() -> set[int]:
         request = pb.ApplyTriggersRequest(name="films", document_yaml=text)

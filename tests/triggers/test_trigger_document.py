@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from common.kernel.area import Area, Cells, Circle, Polygon
 from common.kernel.refusal import Refusal
-from common.kernel.tag import Catalogue, Tag, TagType
+from common.kernel.tag import Catalogue, Sensitivity, Tag, TagType
 from common.kernel.trigger_rule import Crosses, Each, Form, Offer, Period, Stays, Sum, Surge, TriggerRule
 from common.rules.trigger_document import HostFile, TriggerDocument, parsed, resolved, written
 
 PAGE = Path(__file__).parents[2] / "docs/triggers.md"
 OFFER = "offer: {offer: data_10gb, channels: local_sms, text: 流量不足, valid_for: 30m}"
 GX = "polygon: [[108, 22], [109, 22], [109, 23], [108, 23]], coordinate_system: GCJ-02"
-TAGS = Catalogue((Tag("plan", TagType.TEXT), Tag("age", TagType.INTEGER)))
+TAGS = "tags: {plan: text, age: integer, games: {type: number, consent: internet}, place: text}\n"
 
 
 def rule(lines: str, offer: str = OFFER) -> str:
@@ -27,7 +27,7 @@ def rule(lines: str, offer: str = OFFER) -> str:
 
 
 def document(lines: str, offer: str = OFFER, rest: str = "") -> TriggerDocument:
-    return parsed(rule(lines, offer) + rest, 7, TAGS)
+    return parsed(rule(lines, offer) + rest + TAGS, 7)
 
 
 def the_rule(lines: str, offer: str = OFFER, rest: str = "") -> TriggerRule:
@@ -70,7 +70,7 @@ def test_every_kind_of_rule_is_written_in_a_few_words(lines: str, condition: str
     rest = "areas:\n  port: {cells: [460-01-1-1]}\nhosts:\n  video: {names: [v.example.com]}\n"
     found = document(lines, rest=rest)
     assert (found.rules[0].condition, found.rules[0].form) == (condition, form)
-    assert parsed(written(found), 7, TAGS) == found
+    assert parsed(written(found), 7) == found
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,11 @@ def test_every_kind_of_rule_is_written_in_a_few_words(lines: str, condition: str
         ("when: [power_on, call_rejected, payment]; adds_up: {to: 3}",
          "adds_up counts in one class of events, and these are of service_handling and terminal. Split the rule"),
         ("when: [subway, url_visit]", "it needs consent to internet and to location"),
+        ("when: subway; where: tag.games > 1", "it needs consent to internet and to location"),
+        ("when: payment; where: tag.age = 'x'", "tag.age is a number and 'x' is text"),
+        ("when: payment; where: tag.colour = 'x'", "there is no tag colour; say what it is, such as tags: {colour"),
+        ("when: payment; where: owns(5)", "owns takes one name in single quotes, such as owns('…')"),
+        ("when: payment; where: owns('a', 'b')", "owns takes one name in single quotes"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_rule_is_told_with_its_place_and_remedy(lines: str, problem: str) -> None:
@@ -188,7 +193,10 @@ def test_rules_have_names_of_their_own() -> None:
     [("when: subway", "location"), ("when: power_on; in: port", "location"), ("when: url_visit", "internet"),
      ("when: power_on; where: NOT inside('port')", "location"), ("when: power_on", ""),
      ("when: data_used; where: cell_id = '460-01-1-1'", "location"), ("when: power_on; roams: abroad", "location"),
-     ("when: payment; stays: {until: amount_fen > 3, for: 1h}", "")],
+     ("when: payment; stays: {until: amount_fen > 3, for: 1h}", ""),
+     ("when: payment; where: tag.Games > 3", "internet"), ("when: payment; where: tag.place = 'x'", "location"),
+     ("when: payment; stays: {until: tag.games IS NULL, for: 1h}", "internet"),
+     ("when: payment; where: tag.plan = 'x' OR owns('place')", "")],
 )  # fmt: skip
 def test_nobody_forgets_the_consent_that_events_need(lines: str, purpose: str) -> None:
     rest = "areas:\n  port: {cells: [460-01-1-1]}\n"
@@ -198,6 +206,38 @@ def test_nobody_forgets_the_consent_that_events_need(lines: str, purpose: str) -
         assert f"these events need consent to {purpose}" in told(lines, named, rest)
     else:
         assert the_rule(lines, named, rest).offer.purpose == "call"
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ("{plan: word}", "tags.plan.type"),
+        ("{plan: {type: text, consent: call}}", "must be one of 'location' or 'internet'"),
+        ("{plan: {type: text, class: basic}}", "unknown key"),
+        ("{Province: integer}", "Province is no tag of an import: tag.province is always there"),
+        ("{plan: text, Plan: text}", "plan is there twice"),
+    ],
+)
+def test_tags_that_cannot_be_are_refused(tags: str, problem: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        parsed(f"{rule('when: payment')}tags: {tags}\n", 7)
+    assert problem in caught.value.message
+
+
+def test_a_node_says_which_tags_it_lacks() -> None:
+    here = (Tag("Plan", TagType.TEXT), Tag("age", TagType.NUMBER), Tag("games", TagType.INTEGER),
+            Tag("place", TagType.TEXT, sensitivity=Sensitivity.PERSONAL))  # fmt: skip
+    asked = document("when: payment")
+    assert asked.lacking(Catalogue(here)) == []
+    assert [problem.split(" here")[0] for problem in asked.lacking(Catalogue(here[2:]))] == [
+        "there is no tag plan", "there is no tag age"
+    ]  # fmt: skip
+    (problem,) = asked.lacking(Catalogue((Tag("plan", TagType.DATE), *here[1:])))
+    assert problem == "tag plan is date here and text in the document. Write date under tags"
+    (problem,) = asked.lacking(Catalogue((Tag("plan", TagType.TEXT, sensitivity=Sensitivity.LOCATION), *here[1:])))
+    assert problem == (
+        "tag plan needs consent to location here. Write plan: {type: text, consent: location} under tags"
+    )
 
 
 def test_lists_of_hosts_are_read_when_rules_are_published() -> None:
@@ -216,8 +256,8 @@ def test_what_the_page_shows_is_a_trigger_document() -> None:
     shown = re.findall(r"(?ms)^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"))
     assert shown
     for text in shown:
-        found = parsed(text, 1, TAGS)
-        assert parsed(written(found), 1, TAGS) == found
+        found = parsed(text, 1)
+        assert parsed(written(found), 1) == found
 
 
 degrees = st.integers(-80 * 10**6, 80 * 10**6).map(lambda each: each / 10**6)

@@ -54,6 +54,10 @@ class RuleBook(Protocol):
 
     def rules(self) -> Rules: ...
 
+    def refresh(self) -> None:
+        """Bring what the rules ask of people up to date, between two runs."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
@@ -293,6 +297,7 @@ class Engine:
     def _renew_rules(self) -> None:
         """Between two runs, so that no run has some of each."""
         try:
+            self._ports.rules.refresh()
             if self._ports.rules.edition() == self._rules.edition:
                 return
             self._rules = self._ports.rules.rules()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from common.kernel.columns import Mask
-from common.rules.event_condition import INSIDE
+from common.rules.event_condition import INSIDE, OWNS, TAG_PREFIX
 from common.rules.rule_language import Rule
 from province.triggers.matching.truth import EVERYWHERE, Truth, told
 from province.triggers.matching.view import Numbers, Value, View, Words
@@ -28,6 +28,8 @@ class Condition:
 
     def __init__(self, rule: Rule) -> None:
         self.text = rule.text
+        self.tags = frozenset(name[len(TAG_PREFIX) :] for name in rule.columns if name.startswith(TAG_PREFIX))
+        self.offers = frozenset(name for function, name in rule.names if function == OWNS)
         self._truth = _truth(rule.tree)
 
     def holds(self, view: View) -> Mask:
@@ -227,9 +229,11 @@ def _column(node: exp.Expr) -> Reading:
 
 
 def _named(node: exp.Expr) -> Reading:
-    name = str(node.expressions[0].this)
-    if str(node.this) == INSIDE:
+    name, function = str(node.expressions[0].this), str(node.this)
+    if function == INSIDE:
         return lambda view: view.inside(name)
+    if function == OWNS:
+        return lambda view: view.owns(name)
     return lambda view: view.visits(name)
 
 

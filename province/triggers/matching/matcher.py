@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any
@@ -48,6 +48,19 @@ class Matcher:
     @property
     def rules(self) -> tuple[TriggerRule, ...]:
         return tuple(each.rule for each in self._rules)
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Those that its conditions look at, home province included."""
+        return frozenset().union(*(each.tags for each in self._conditions()))
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Those that its conditions ask for owners of."""
+        return frozenset().union(*(each.offers for each in self._conditions()))
+
+    def _conditions(self) -> Iterator[Condition]:
+        return (each for rule in self._rules for each in (rule.begins, rule.ends) if each is not None)
 
     def of(self, some: Sequence[TriggerRule]) -> Matcher:
         """For these of its rules alone."""

@@ -49,6 +49,7 @@ class View:
     profile: Profile
     _values: dict[str, Value] = field(default_factory=dict)
     _inside: dict[str, Truth] = field(default_factory=dict)
+    _owns: dict[str, Truth] = field(default_factory=dict)
     _points: Points | None = None
     _lists: NDArray[np.int64] | None = None
 
@@ -81,6 +82,12 @@ class View:
         if self._points is None:
             self._points = points_of(self.events)
         return self.areas.by_point(area, self._points)
+
+    def owns(self, offer: str) -> Truth:
+        found = self._owns.get(offer)
+        if found is None:
+            found = self._owns[offer] = told(self.profile.owns(offer, self.events.keys), EVERYWHERE)
+        return found
 
     def visits(self, name: str) -> Truth:
         """NULL where an event names no host."""

@@ -237,6 +237,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("open_tasks > 0 OR submitting_tasks > 0"),
     )
     op.create_table(
+        "tag_catalogue",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_table(
         "trigger_wave",
         sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("last", sa.Integer(), nullable=False),
