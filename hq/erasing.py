@@ -27,8 +27,17 @@ LOOK_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
+class Snapshot(Protocol):
+    @property
+    def path(self) -> Path:
+        """Another file whenever anything in it is otherwise."""
+        ...
+
+
 class Snapshots(Protocol):
     """All versions of what the warehouse knows of people."""
+
+    def latest(self) -> Snapshot | None: ...
 
     def find(self, version: int, keys: Keys) -> list[tuple[int, int, int]]:
         """(subscriber_key, ordinal, province) of those of `keys` who are in a snapshot."""
@@ -58,6 +67,7 @@ class Eraser:
         self._selections = directory / SELECTIONS
         self._bell = bell
         self._approving = approving
+        self._looked_at: Path | None = None
         self._done = np.zeros(0, dtype=np.int64)
 
     async def erase(self, key: int) -> tuple[int, bool]:
@@ -72,14 +82,25 @@ class Eraser:
         return at, len(left) > 0
 
     async def run(self) -> None:
-        """Finishes what a crash cut short, what provinces told an HQ that came back from a backup, and files that were
-        still needed."""
         while True:
-            waiting = np.setdiff1d(await self._database.read(erasures.all_erased), self._done)
-            if len(waiting):
-                left = await self._forget(waiting)
-                self._done = np.union1d(self._done, np.setdiff1d(waiting, left))
+            try:
+                await self.make_good()
+            except (OSError, Refusal) as error:
+                # A full disk, or an import that took a snapshot away just then.
+                log.warning("people are still to be erased from files: %s", error)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def make_good(self) -> None:
+        """Finishes what a crash cut short, what provinces told an HQ that came back from a backup, files that were
+        still needed, and whom an import brings in that had begun before they were erased."""
+        newest = await asyncio.to_thread(self._snapshots.latest)
+        path = newest.path if newest else None
+        if path != self._looked_at:
+            self._looked_at, self._done = path, np.zeros(0, dtype=np.int64)
+        waiting = np.setdiff1d(await self._database.read(erasures.all_erased), self._done)
+        if len(waiting):
+            left = await self._forget(waiting)
+            self._done = np.union1d(self._done, np.setdiff1d(waiting, left))
 
     async def _forget(self, keys: Keys) -> Keys:
         """Answers who is still in a file that is needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from liandong.campaign.v1 import coordination_pb2 as pb
@@ -294,6 +296,45 @@ def test_a_crash_after_the_mark_is_made_good_at_the_next_start(
 
     asyncio.run(asyncio.wait_for(restarted(), 20))
     assert desk.report() == before
+
+
+def test_who_was_erased_while_an_import_was_under_way_does_not_stay(
+    desk: Desk, approved: list[int], number_of: Callable[[int], int]
+) -> None:
+    gone = approved[1]
+    before = desk.snapshots.latest()
+    assert before is not None
+    others = pq.read_table(before.path, filters=pc.field("subscriber_key") != approved[0])
+    desk.erase(number_of(gone))
+    eraser = Eraser(desk.database, desk.snapshots, desk.clock, desk.directory, Bell(), asyncio.Lock())
+
+    async def story() -> None:
+        await eraser.make_good()
+        desk.snapshots.publish(others.to_batches(), before.catalogue, desk.snapshots.latest())
+        assert gone in every_file(desk.directory)
+        await eraser.make_good()
+        assert gone not in every_file(desk.directory)
+
+    asyncio.run(story())
+
+
+def test_a_full_disk_does_not_end_the_node_that_erases(
+    desk: Desk, approved: list[int], number_of: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Snapshots, "forget", full)
+        with pytest.raises(OSError, match="No space left"):
+            desk.erase(number_of(approved[1]))
+
+        async def run() -> None:
+            eraser = Eraser(desk.database, desk.snapshots, desk.clock, desk.directory, Bell(), asyncio.Lock())
+            await asyncio.wait_for(eraser.run(), 0.5)
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(run())
 
 
 def test_somebody_erased_is_in_no_later_audience_and_nothing_more_is_recorded(
