@@ -61,12 +61,14 @@ def open_session(
     """
     provinces.seen(connection, ask.province, build_version, now)
     provinces.told_time(connection, ask.province, clock_off_seconds)
-    given = sessions.opened(sessions.load(connection, ask.province), ask, takeover=takeover, now=now, leap=leap)
+    held = sessions.load(connection, ask.province)
+    given = sessions.opened(held, ask, takeover=takeover, now=now, leap=leap)
     own = restore_fence.load(connection).number
     if standing is not None:
         _check_incarnation(connection, ask.province, standing.incarnation)
         _check_memory(connection, ask.province, own, standing)
-        _settle_memories(connection, ask.province, own, standing)
+        another = held is None or held.instance_id != ask.instance_id
+        _settle_memories(connection, ask.province, own, standing, another)
         provinces.met(connection, ask.province, standing.incarnation)
     sessions.put(connection, given)
     return Opened(
@@ -112,11 +114,14 @@ def _check_memory(connection: Connection, province: str, own: int, told: Standin
             raise WentBack(own, own, what)
 
 
-def _settle_memories(connection: Connection, province: str, own: int, told: Standing) -> None:
-    """After both sides were restored, each may lack what the other, as it was, knew to be over."""
+def _settle_memories(connection: Connection, province: str, own: int, told: Standing, another: bool) -> None:
+    """After both sides were restored, each may lack what the other, as it was, knew to be over.
+
+    `another`: than the instance that was here last. The same one asks again when an answer was lost.
+    """
     if told.hq_incarnation >= own:
         return
-    if told.incarnation > provinces.incarnation(connection, province):
+    if another or told.incarnation > provinces.incarnation(connection, province):
         # Its backup may hold what a lost HQ issued and the province, as it was, did not: all is to be told anew.
         provinces.retold(connection, province, told.hq_incarnation)
     if told.incarnation > FIRST:

@@ -11,7 +11,7 @@ from deploy.checker import policies
 from deploy.checker.columns import first_true, pairs
 from deploy.checker.finding import Finding, Tally, moment
 from deploy.checker.joined import Joined
-from deploy.checker.world import NEVER, SUBSCRIBED, Ints, Mask, Node, Orders, Scope, Stops, World
+from deploy.checker.world import NEVER, SUBSCRIBED, Ints, Mask, Node, Scope, Stops, World
 
 SUBMIT_SECONDS = 60
 """A contact booked before the stop was known may still go out this much later."""
@@ -79,7 +79,7 @@ def _after_order(joined: Joined) -> Finding:
     """Who has the offer is not offered it."""
     tally = Tally("I2", "owners_left_alone")
     for place, node in enumerate(joined.world.nodes):
-        owned, offers = _owned(node.orders)
+        owned, offers = _owned(node)
         rows, held = _pairs(joined, place, owned)
         same = joined.order_values(lambda order: order.offer, rows) == offers[held]
         barred = same & joined.marketing[rows] & between(joined, rows, owned.since[held], owned.until[held])
@@ -91,7 +91,7 @@ def _resting_after_order(joined: Joined) -> Finding:
     """After an order of anything marketing rests as long as the policy says."""
     tally = Tally("I2", "rest_after_order")
     for place, node in enumerate(joined.world.nodes):
-        owned, _ = _owned(node.orders)
+        owned, _ = _owned(node)
         rows, held = _pairs(joined, place, owned)
         until = np.minimum(owned.said_at[held] + _shortest(node, "after_order_seconds"), owned.until[held])
         barred = joined.marketing[rows] & between(joined, rows, owned.since[held], until)
@@ -168,14 +168,20 @@ def _shortest(node: Node, name: str) -> int:
     return min((int(getattr(span.policy, name)) for span in policies.at_node(node)), default=0)
 
 
-def _owned(orders: Orders) -> tuple[Bars, Ints]:
-    """When a node knew that somebody has an offer, and which: until it heard of a later revision of the order."""
+def _owned(node: Node) -> tuple[Bars, Ints]:
+    """When a node knew that somebody has an offer, and which: until it heard of a later revision of the order.
+
+    What it heard after it came back from a backup it may have known before, from when the source said it.
+    """
+    orders = node.orders
+    heard, said = orders.observed_at.astype(np.int64), orders.accepted_at.astype(np.int64)
+    heard_first = np.where((node.fenced_at > 0) & (heard >= node.fenced_at), np.minimum(heard, said), heard)
     numbers: dict[tuple[str, str], int] = {}
     refs = np.array([numbers.setdefault(each[:2], len(numbers)) for each in orders.identities], dtype=np.int64)
     revisions = np.array([identity[2] for identity in orders.identities], dtype=np.int64)
     order = np.lexsort((-revisions, refs))
     until = np.zeros(len(order), dtype=np.int64)
-    until[order] = _heard_later(refs[order], orders.observed_at[order].astype(np.int64))
+    until[order] = _heard_later(refs[order], heard_first[order])
     rows = np.flatnonzero((orders.changes == SUBSCRIBED) & (orders.observed_at < until))
     rows = rows[np.argsort(orders.keys[rows], kind="stable")]
     offers = np.array(orders.offers or ("",))[rows]

@@ -237,7 +237,9 @@ def _log(connection: Connection, row: Mapping[str, Any]) -> Log:
         for sequence, payload, chain in entries:
             sequences.append(sequence)
             chains.append(chain)
-            sound.append(chain == _linked(before, payload))
+            # An epoch begun over keeps its entries and their chains, not what the first of them was linked to.
+            begun_over = row["epoch"] > 1 and sequence == row["oldest"] == 1
+            sound.append(begun_over or chain == _linked(before, payload))
             before = chain
     return Log(**row, sequences=_ints(sequences), chains=_ints(chains), sound=_ints(sound))
 

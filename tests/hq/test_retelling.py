@@ -35,9 +35,13 @@ def hq_restored(connection: Connection) -> None:
 
 
 def province_opens(
-    connection: Connection, incarnation: int, hq_incarnation: int, reads: Mapping[str, Place] | None = None
+    connection: Connection,
+    incarnation: int,
+    hq_incarnation: int,
+    reads: Mapping[str, Place] | None = None,
+    instance: str = "one",
 ) -> None:
-    ask = Session("45", "one", 0, NOW + 10, 1)
+    ask = Session("45", instance, 0, NOW + 10, 1)
     standing = Standing(incarnation, hq_incarnation, reads or {}, {})
     link.open_session(connection, ask, "test", NOW, leap=0, takeover=True, standing=standing)
 
@@ -56,6 +60,20 @@ def test_a_province_restored_after_it_had_told_everything_may_bring_what_the_los
         with pytest.raises(Refusal, match="may make"):
             tell(connection, LOST)
         province_opens(connection, incarnation=2, hq_incarnation=1)
+        tell(connection, LOST, Retold(2))
+        assert ledger.load_work_order(connection, LOST.name) is not None
+
+
+def test_so_may_one_that_was_restored_and_has_nothing_by_which_to_notice(database: Database) -> None:
+    """No contact was booked since its backup, so it is the incarnation it was."""
+    with database.transaction() as connection:
+        hq_restored(connection)
+        province_opens(connection, incarnation=1, hq_incarnation=1)
+        tell(connection, Retold(2))
+        province_opens(connection, incarnation=1, hq_incarnation=2)
+        with pytest.raises(Refusal, match="may make"):
+            tell(connection, LOST)
+        province_opens(connection, incarnation=1, hq_incarnation=1, instance="two")
         tell(connection, LOST, Retold(2))
         assert ledger.load_work_order(connection, LOST.name) is not None
 
