@@ -185,6 +185,7 @@ class Headquarters(Node):
         except WentBack as gone:
             self.world.tell(self.name, "learns that it came back from a backup: %s", gone)
             at_once(self.fence.fall(gone.number, gone.above))
+            self.world.renew_links()
             return self.write(_open, ask, now, takeover, standing, off, leap), now
 
     def renew_session(self, province: str, fence: int, told_time: int, sent_at: float) -> int:

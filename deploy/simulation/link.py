@@ -132,6 +132,10 @@ class Link:
         self._plan_renewal()
         self._tell_time()
 
+    def renew_soon(self) -> None:
+        """As every link does within seconds; here, when HQ has closed its session."""
+        self.node.plan(BACK_OFF_SECONDS, self._in_session, self._session, self._tell_time, ())
+
     def _tell_time(self) -> None:
         hq, fence, session = self._hq, self._fence, self._session
         now, sent_at = self.node.clock.now(), self.node.clock.monotonic()

@@ -147,6 +147,11 @@ class World:
             if province.link is not None:
                 province.link.try_again()
 
+    def renew_links(self) -> None:
+        for province in self._provinces.values():
+            if province.up and province.link is not None:
+                province.link.renew_soon()
+
     def suspect(self, province: str) -> None:
         """Its link may be silent from now on."""
         link = self._provinces[province].link
@@ -208,6 +213,7 @@ class World:
             if not node.up:
                 node.boot()
         self.wake_links()
+        self.renew_links()
 
     def _digest(self) -> str:
         """Equal for two runs of a seed, or the simulation is not deterministic."""
