@@ -171,11 +171,11 @@ def _shortest(node: Node, name: str) -> int:
 def _owned(node: Node) -> tuple[Bars, Ints]:
     """When a node knew that somebody has an offer, and which: until it heard of a later revision of the order.
 
-    What it heard after it came back from a backup it may have known before, from when the source said it.
+    What one that ever came back from a backup heard then, it may have known before, from when the source said it.
     """
     orders = node.orders
     heard, said = orders.observed_at.astype(np.int64), orders.accepted_at.astype(np.int64)
-    heard_first = np.where((node.fenced_at > 0) & (heard >= node.fenced_at), np.minimum(heard, said), heard)
+    heard_first = np.minimum(heard, said) if node.fenced_at else heard
     numbers: dict[tuple[str, str], int] = {}
     refs = np.array([numbers.setdefault(each[:2], len(numbers)) for each in orders.identities], dtype=np.int64)
     revisions = np.array([identity[2] for identity in orders.identities], dtype=np.int64)

@@ -62,6 +62,8 @@ class Vendor:
         self._node = node
         self._channel = channel
         self._taken: dict[tuple[str, int], float] = {}
+        self._refused: set[tuple[str, int]] = set()
+        """What it refused it never takes, not even when an earlier copy comes later."""
 
     def send(self, batch: OutboundBatch, ended: Ended) -> None:
         """`ended` runs once, while the calling process lives."""
@@ -96,7 +98,8 @@ class Vendor:
             return SendOutcome.DUPLICATE
         if self._happens("vendor_throttles"):
             return SendOutcome.THROTTLED
-        if self._happens("vendor_refuses"):
+        if (batch.work_order, task) in self._refused or self._happens("vendor_refuses"):
+            self._refused.add((batch.work_order, task))
             return SendOutcome.REFUSED
         self._taken[batch.work_order, task] = now
         self._world.kinds[f"{STORY}contact of {batch.work_order.partition('/')[0].rstrip('0123456789')}"] += 1

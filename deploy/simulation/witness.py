@@ -33,6 +33,7 @@ CANCELLED = f"SELECT name FROM work_order WHERE state = {int(WorkOrderState.CANC
 BLOCKS = "SELECT work_order, number, states FROM task_block"
 VERSIONS = "SELECT name, version FROM work_order"
 POLICIES = "SELECT version, document FROM policy"
+IN_FORCE = "SELECT coalesce(max(version), 0) FROM policy WHERE objection = ''"
 SETTLED = min(TERMINAL)
 LEARNED = {(TaskState.SUPPRESSED, state) for state in (TaskState.DELIVERED, TaskState.FAILED, TaskState.EXPIRED)}
 """What a restored HQ remembers to have suppressed, it may have issued again since, and a vendor knows how it ended."""
@@ -81,6 +82,8 @@ class Witness:
         self._policies: dict[int, Policy] = {0: DEFAULT}
         self._quiet = {0: policies.DEFAULT_QUIET}
         self._spent: defaultdict[int, list[_Spend]] = defaultdict(list)
+        self._issued_by: dict[tuple[str, int], int] = {}
+        """By which policy HQ decided each block: another may be in force by then than when it issued the work order."""
         self._taken: set[tuple[str, int]] = set()
         self._days: defaultdict[tuple[str, str, int], list[_Booking]] = defaultdict(list)
         """By node, channel and civil day."""
@@ -145,9 +148,9 @@ class Witness:
     def _check_caps(self, contact: Contact, order: WorkOrder) -> None:
         """Some policy by which these contacts were decided allows all of them together."""
         spent = self._spent[key_of(contact.msisdn)]
-        spent.append(
-            _Spend(contact.at, CHANNELS[contact.channel].channel_class, order.product_line, order.policy_version)
-        )
+        block = order.name, contact.task // BLOCK_ROWS
+        version = self._issued_by.get(block, order.policy_version) if order.leased else order.policy_version
+        spent.append(_Spend(contact.at, CHANNELS[contact.channel].channel_class, order.product_line, version))
         longest = max(policy.longest_window_seconds for policy in self._policies.values())
         recent = [each for each in spent if each.at > contact.at - longest]
         decided = [self._policies[version] for version in sorted({each.version for each in recent})]
@@ -197,7 +200,10 @@ class Witness:
             raise Violation("cancelled", f"{contact} was booked at {booked}, its work order cancelled since {since}")
 
     def _check_blocks(self, node: Node, seen: _Seen) -> None:
+        [(version,)] = node.rows(IN_FORCE)
         for name, number, states in node.rows(BLOCKS):
+            if node.name == HQ_NODE:
+                self._issued_by.setdefault((name, number), version)
             before = seen.states.get((name, number), states)
             if before != states:
                 _check_terminal(node, name, number, before, states)
