@@ -254,9 +254,9 @@ def _forgotten(hq: Node, sides: Sides) -> Mask:
     """A side that came back from a backup gave it up, or waited in vain for a receipt it had heard before."""
     mine, hqs = sides.province.ledger, hq.ledger
     given_up = (mine.reasons[sides.mine] == RESTORED) | (hqs.reasons[sides.hqs] == RESTORED)
-    unknown = (mine.states[sides.mine] == State.UNKNOWN) | (hqs.states[sides.hqs] == State.UNKNOWN)
-    before = mine.submitted_at[sides.mine] <= max(sides.province.fenced_at, hq.fenced_at)
-    mask: Mask = given_up | (unknown & before)
+    submitted, unknown = mine.submitted_at[sides.mine], mine.states[sides.mine] == State.UNKNOWN
+    ended = hqs.states[sides.hqs] >= FIRST_TERMINAL
+    mask: Mask = given_up | (unknown & ended & (submitted > 0) & (submitted <= sides.province.fenced_at))
     return mask
 
 

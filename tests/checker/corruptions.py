@@ -551,13 +551,18 @@ def an_end_without_a_time(random: Random, world: World) -> World | None:
 @breaks("one_end_each")
 def hq_knows_another_end(random: Random, world: World) -> World | None:
     hq = world.nodes[0]
-    others = {node.name for node in world.nodes[1:]}
+    restored = {node.name: node.fenced_at > 0 for node in world.nodes[1:]}
     ended = [s for s in State if s >= State.DELIVERED]
     found = [
         (old, row)
         for old in hq.ledger.blocks
+        if (name := old.work_order.rpartition("/")[2]) in restored
         for row, state in enumerate(old.states.tolist())
-        if old.work_order.rpartition("/")[2] in others and state in ended and old.reasons[row] != 42
+        # A province that came back may end once more what it had ended before and told HQ of: unsent both times, or
+        # having waited in vain for a receipt that it had heard.
+        if state in ended
+        and old.reasons[row] != 42
+        and (not restored[name] or state in (State.DELIVERED, State.FAILED))
     ]
     chosen = some(random, found)
     if chosen is None:

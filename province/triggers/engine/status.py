@@ -37,7 +37,7 @@ def tell(path: Path, told: Mapping[str, object]) -> None:
     draft = path.with_suffix(".draft")
     try:
         draft.write_text(json.dumps(told), encoding="utf-8")
-        draft.replace(path)
+        os.replace(draft, path)
     except OSError as error:
         log.error("cannot say how things stand: %s", error)
 
