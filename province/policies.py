@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from common.delivery import policies
 from common.delivery.tables import policy
@@ -14,16 +14,21 @@ from province.uplink import append_policy_event
 _log = logging.getLogger(__name__)
 
 _STORED = select(policy.c.document, policy.c.objection).where(policy.c.version == bindparam("of"))
+_BEFORE = select(func.coalesce(func.max(policy.c.received_at), 0)).where(policy.c.version < bindparam("of"))
 _INSERT = insert(policy)
 _JUDGE = update(policy).where(policy.c.version == bindparam("of")).values(objection=bindparam("why"))
 
 
 def take(connection: Connection, said: PolicyDocument, now: int) -> None:
-    """Keep what HQ sent. An older version never goes before a newer one, whenever it comes."""
+    """Keep what HQ sent. An older version never goes before a newer one, whenever it comes.
+
+    Nor is a newer one dated before an older one, though a clock that is right by now was ahead when that came.
+    """
     stored = connection.execute(_STORED, {"of": said.version}).one_or_none()
     if stored is None:
         why = _objection(said)
-        row = {"version": said.version, "document": said.document, "received_at": now, "objection": why}
+        at = max(now, int(connection.execute(_BEFORE, {"of": said.version}).scalar_one()))
+        row = {"version": said.version, "document": said.document, "received_at": at, "objection": why}
         connection.execute(_INSERT, row)
         _tell(connection, PolicyEvent(said.version, why), now)
     elif stored.document != said.document:

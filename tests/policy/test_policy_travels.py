@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from common.courier import log
 from common.delivery import policies as kept
@@ -148,6 +148,20 @@ def test_older_and_contradicting_versions_change_nothing(world: Begin, text: str
             w.start_province("45")
             await until(lambda: known_at_hq(w, "45").version == 5)
             await until(lambda: "another content. Apply the policy at HQ again" in known_at_hq(w, "45").objection)
+
+    asyncio.run(story())
+
+
+def test_what_came_while_the_clock_was_ahead_is_not_dated_after_what_came_later(world: Begin, text: str) -> None:
+    async def story() -> None:
+        async with world() as w:
+            province = w.provinces["45"]
+            for version, now in ((1, NOW), (2, NOW + 86_400), (3, NOW + 60), (4, NOW + 90_000)):
+                province.do(taken.take, PolicyDocument(version, check(text)), now)
+            dates = province.do(
+                lambda c: c.execute(select(policy.c.received_at).order_by(policy.c.version)).scalars().all()
+            )
+            assert dates == [NOW, NOW + 86_400, NOW + 86_400, NOW + 90_000]
 
     asyncio.run(story())
 
