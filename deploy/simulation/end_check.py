@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 CLOCKS_SECONDS = 15
 KNOWN_BETTER = frozenset({"queues_drained", "stops_agree", "consents_agree"})
 """Rules of the ending, which knows what a lost acknowledgement excuses, and who moved."""
-FORGIVEN = frozenset({"policies_agree", "policies_rise", "work_orders_whole"})
-"""Rules that an HQ may break that came back from a backup: nobody applied the policy again that it forgot, and it ends
-what it finds half cut.
+FORGIVEN = frozenset({"policies_agree", "policies_rise", "work_orders_whole", "consents_held"})
+"""Rules that an HQ may break that came back from a backup: nobody applied the policy again that it forgot, it ends what
+it finds half cut, and a consent that it and the home both forgot is in no store any more; the witness saw it.
 """
 
 
