@@ -12,7 +12,7 @@ from common.kernel.arbitration import NO_POOL, NOBODY, Pool, Requests, Verdict, 
 from common.kernel.budget import Spends, own_from
 from common.kernel.channel import CHANNELS, ChannelClass
 from common.kernel.columns import Codes, Rows
-from common.kernel.contact_rules import NO_ROOM, OUTRANKED_BY, OWN_FROM, SPENT, Fact, Facts, fact_where
+from common.kernel.contact_rules import NO_ROOM, OUTRANKED_BY, OWN_FROM, SPENT, Fact, Facts, fact_nonzero, fact_where
 from common.kernel.policy import SPEND_MARGIN_SECONDS, CapRule, Policy, Scope
 from common.kernel.spend_ledger import KINDS, Cap, Ledger
 from province.local_request import LocalRequest
@@ -105,16 +105,11 @@ def facts_of(verdicts: Verdicts, part: slice) -> Facts:
     codes = verdicts.codes[part]
     outranked = np.flatnonzero(codes == Verdict.OUTRANKED)
     facts = {
-        OWN_FROM: _told(verdicts.own_from[part]),
+        OWN_FROM: fact_nonzero(verdicts.own_from[part]),
         OUTRANKED_BY: Fact(outranked, verdicts.rivals[part][outranked]),
         NO_ROOM: fact_where(codes == Verdict.CAPACITY),
     }
-    return facts | {f"{SPENT}.{place}": _told(counted[part]) for place, counted in enumerate(verdicts.spent)}
-
-
-def _told(values: NDArray[np.signedinteger]) -> Fact:
-    places = np.flatnonzero(values)
-    return Fact(places, values[places].astype(np.int64))
+    return facts | {f"{SPENT}.{place}": fact_nonzero(counted[part]) for place, counted in enumerate(verdicts.spent)}
 
 
 def _requests(asked: Sequence[LocalRequest], whose: Rows, policy: Policy, channels: Sequence[str]) -> Requests:

@@ -11,7 +11,7 @@ from common.kernel import contact_rules
 from common.kernel.budget import own_from
 from common.kernel.channel import CHANNELS
 from common.kernel.columns import Keys
-from common.kernel.contact_rules import Fact, Facts, Terms, fact_of, fact_where
+from common.kernel.contact_rules import Fact, Facts, Terms, fact_nonzero, fact_of, fact_where
 from common.kernel.policy import Policy
 from common.kernel.stop import CLASS_SCOPES, StopScope
 from common.kernel.work_order import WorkOrder
@@ -43,8 +43,9 @@ def at_claim(
     terms = terms_of(order)
     facts.update(_stops(connection, keys, terms, policy, now))
     if not order.leased:
-        free = own_from(policy, terms.channel_class, terms.product_line, home_since, now)
-        facts[contact_rules.OWN_FROM] = fact_of(keys, keys[free > 0], free[free > 0])
+        facts[contact_rules.OWN_FROM] = fact_nonzero(
+            own_from(policy, terms.channel_class, terms.product_line, home_since, now)
+        )
     if not order.service:
         facts[contact_rules.OWNS_SINCE] = fact_of(keys, orders.owners_between(connection, order.offer, first, last))
         facts.update(_orders(connection, keys, policy, now))

@@ -170,6 +170,12 @@ def fact_of(keys: Keys, about: Keys, values: NDArray[np.integer] | int = 1) -> F
     return Fact(places[there], held[there])
 
 
+def fact_nonzero(values: NDArray[np.signedinteger]) -> Fact:
+    """Silent where the value is 0."""
+    places = np.flatnonzero(values)
+    return Fact(places, values[places].astype(np.int64))
+
+
 def fact_where(mask: Mask) -> Fact:
     places = np.flatnonzero(mask)
     return Fact(places, np.ones(len(places), dtype=np.int64))
